@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Files: read with a bound and with distrust, replaced as a whole. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/buf.h"
+#include "lib/error.h"
+
+typedef enum FileTrust {
+        FILE_ANY = 0,     /* a regular file */
+        FILE_TRUSTED = 1, /* ours or root's, and nobody else can write it */
+        FILE_PRIVATE = 2, /* TRUSTED, and nobody else can read it */
+} FileTrust;
+
+/* Opens without following a symlink at the end, checks, reads all.  -ENOENT, -E2BIG, and
+ * -CSIGN_E_BAD_CREDENTIAL (PRIVATE) or -CSIGN_E_BAD_CONFIG (TRUSTED) when the check fails; the sentence
+ * names the file, and the mode to set. */
+int file_read(const char *path, FileTrust trust, Buf *ret, Error *e);
+int file_read_secret(const char *path, size_t max, Secret *ret, Error *e); /* FILE_PRIVATE */
+
+/* Writes beside it, fsyncs, renames over it.  mode is exact, whatever the umask. */
+int file_replace(const char *path, const void *data, size_t len, mode_t mode, Error *e);
+
+/* As above, but -EEXIST if there is such a file already. */
+int file_create(const char *path, const void *data, size_t len, mode_t mode, Error *e);
+
+/* mkdir -p; a directory that is there is left as it is. */
+int dir_create(const char *path, mode_t mode, Error *e);
