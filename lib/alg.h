@@ -20,10 +20,10 @@ typedef enum Scheme {
 #define SCHEME_BIT(s) (1u << (s))
 
 typedef struct HashAlg {
-        const char *name; /* "SHA256": OpenSSL's name, and csign's on every wire */
+        const char *name;  /* "SHA256": OpenSSL's name, and csign's on every wire */
         const char *alias; /* "SHA2-256": the other name that OpenSSL passes */
-        uint16_t id;      /* stable number for the key store protocol */
-        size_t size;      /* bytes of a digest */
+        uint16_t id;       /* stable number for the key store protocol */
+        size_t size;       /* bytes of a digest */
 } HashAlg;
 
 typedef struct KeyAlg {
@@ -33,18 +33,19 @@ typedef struct KeyAlg {
         unsigned bits;         /* modulus or field size */
         unsigned schemes;      /* mask of SCHEME_BIT() */
         const char *default_hash;
-        size_t signature_max;  /* bytes, the largest that can occur */
-        uint16_t id;           /* stable number for the sealed format */
+        size_t signature_max; /* bytes, the largest that can occur */
+        uint16_t id;          /* stable number for the sealed format */
 } KeyAlg;
 
 const KeyAlg *key_alg_by_name(const char *name); /* NULL if unknown; case does not matter */
 const KeyAlg *key_alg_by_id(uint16_t id);
-const KeyAlg *key_alg_at(size_t i);              /* NULL past the last */
+const KeyAlg *key_alg_at(size_t i);                  /* NULL past the last */
 const KeyAlg *key_alg_of_pkey(const EVP_PKEY *pkey); /* NULL if csign has no such algorithm */
 
-const HashAlg *hash_alg_by_name(const char *name); /* either name, case does not matter; NULL if unknown */
+const HashAlg *hash_alg_by_name(
+        const char *name); /* either name, case does not matter; NULL if unknown */
 const HashAlg *hash_alg_by_id(uint16_t id);
 const HashAlg *hash_alg_at(size_t i);
 
-const char *scheme_name(Scheme s);           /* "rsa-pkcs1", "rsa-pss", "ecdsa" */
-Scheme scheme_by_name(const char *name);     /* SCHEME_NONE if unknown */
+const char *scheme_name(Scheme s);       /* "rsa-pkcs1", "rsa-pss", "ecdsa" */
+Scheme scheme_by_name(const char *name); /* SCHEME_NONE if unknown */

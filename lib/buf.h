@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Bytes: Buf grows up to a limit that it is born with, Secret is wiped, Reader walks over outside bytes. */
+/* Bytes: Buf grows up to a limit that it is born with, Secret is wiped, Reader walks over outside
+ * bytes. */
 
 #include <stdarg.h>
 #include <stdbool.h>

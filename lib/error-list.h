@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* THE error table: one row a failure that somebody can act on.  Every boundary is made from it: D-Bus
- * names, HTTP problem documents, exit statuses, OpenSSL reason strings and docs/errors.md.
+/* THE error table: one row a failure that somebody can act on.  Every boundary is made from it:
+ * D-Bus names, HTTP problem documents, exit statuses, OpenSSL reason strings and docs/errors.md.
  *
  * X(NAME, wire name, HTTP status, exit status, meaning (the title of a problem), what to do)
  *
  * The wire name is the last part of org.csign.Sidecar1.Error.* and of urn:csign:error:*.
- * Exit status: 1 trouble inside, 2 the request is wrong, 3 something is unreachable, 4 no such thing,
- * 5 not allowed, 6 the thing's state forbids it, 7 not authenticated, 8 later, 9 the answer was wrong. */
+ * Exit status: 1 trouble inside, 2 the request is wrong, 3 something is unreachable, 4 no such
+ * thing, 5 not allowed, 6 the thing's state forbids it, 7 not authenticated, 8 later, 9 the answer
+ * was wrong. */
 
 /* clang-format off */
 #define CSIGN_ERROR_LIST(X)                                                                                          \

@@ -3,8 +3,9 @@
 
 /* One error vocabulary for the whole walk of a request.
  *
- * A function returns 0 (or a count) or a negative int: -errno for trouble of our own, -CSIGN_E_* for what
- * the caller can act on.  An Error on the caller's stack carries the sentence for a person. */
+ * A function returns 0 (or a count) or a negative int: -errno for trouble of our own, -CSIGN_E_*
+ * for what the caller can act on.  An Error on the caller's stack carries the sentence for a
+ * person. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,14 +18,14 @@ enum {
 #define X(name, ...) CSIGN_E_##name,
         CSIGN_ERROR_LIST(X)
 #undef X
-        CSIGN_E_END_,
+                CSIGN_E_END_,
 };
 
 /* Zero-initialise: `Error e = {};`.  Needs no cleanup, never holds a secret, never a newline. */
 typedef struct Error {
-        int code;            /* 0, -errno or -CSIGN_E_* */
-        char detail[512];    /* one sentence: what was wrong, where */
-        char rule[96];       /* what decided: "scope", "key-state", "local-policy:builders"; else "" */
+        int code;         /* 0, -errno or -CSIGN_E_* */
+        char detail[512]; /* one sentence: what was wrong, where */
+        char rule[96];    /* what decided: "scope", "key-state", "local-policy:builders"; else "" */
         char request_id[40]; /* finds the request in logs and audit; else "" */
 } Error;
 
@@ -41,8 +42,8 @@ typedef struct ErrorInfo {
 #define ERROR_DBUS_PREFIX "org.csign.Sidecar1.Error."
 #define ERROR_URN_PREFIX  "urn:csign:error:"
 
-/* Sets code and detail (cut at the end if too long; control characters become '?') and returns code.
- * Keeps rule and request id.  e may be NULL. */
+/* Sets code and detail (cut at the end if too long; control characters become '?') and returns
+ * code. Keeps rule and request id.  e may be NULL. */
 int error_set(Error *e, int code, const char *fmt, ...) _printf_(3, 4);
 
 /* The same, with the rule that decided. */
@@ -65,7 +66,8 @@ int error_from_name(const char *name);
 
 #define ERROR_TEXT_MAX 768
 
-/* The one line for a person and for the wire: "detail (rule scope, request req_…)".  Returns buf. */
+/* The one line for a person and for the wire: "detail (rule scope, request req_…)".  Returns buf.
+ */
 char *error_text(const Error *e, char buf[static ERROR_TEXT_MAX]);
 
 /* The way back: fills e from a code and such a line. */

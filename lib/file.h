@@ -16,8 +16,8 @@ typedef enum FileTrust {
 } FileTrust;
 
 /* Opens without following a symlink at the end, checks, reads all.  -ENOENT, -E2BIG, and
- * -CSIGN_E_BAD_CREDENTIAL (PRIVATE) or -CSIGN_E_BAD_CONFIG (TRUSTED) when the check fails; the sentence
- * names the file, and the mode to set. */
+ * -CSIGN_E_BAD_CREDENTIAL (PRIVATE) or -CSIGN_E_BAD_CONFIG (TRUSTED) when the check fails; the
+ * sentence names the file, and the mode to set. */
 int file_read(const char *path, FileTrust trust, Buf *ret, Error *e);
 int file_read_secret(const char *path, size_t max, Secret *ret, Error *e); /* FILE_PRIVATE */
 

@@ -14,12 +14,12 @@
 #include "lib/error.h"
 
 typedef struct HttpOptions {
-        const char *base_url;    /* "https://host:port", no path */
-        const char *ca_file;     /* PEM; NULL: the system's */
-        EVP_PKEY *client_key;    /* with client_cert, or both NULL; referenced, not owned */
+        const char *base_url; /* "https://host:port", no path */
+        const char *ca_file;  /* PEM; NULL: the system's */
+        EVP_PKEY *client_key; /* with client_cert, or both NULL; referenced, not owned */
         X509 *client_cert;
         uint64_t connect_timeout_usec; /* 0: 5 s */
-        const char *user_agent;  /* "csign-sidecar/1.0" */
+        const char *user_agent;        /* "csign-sidecar/1.0" */
 } HttpOptions;
 
 typedef struct HttpClient HttpClient;
@@ -29,34 +29,34 @@ void http_client_free(HttpClient *c);
 DEFINE_CLEANUP(HttpClient, http_client_free)
 
 typedef struct HttpRequest {
-        const char *method;        /* "GET", "POST", "PATCH", "DELETE" */
-        const char *path;          /* "/v1/keys?limit=10", already encoded */
-        const char *bearer;        /* token or API key, or NULL */
-        const char *content_type;  /* of the body */
+        const char *method;       /* "GET", "POST", "PATCH", "DELETE" */
+        const char *path;         /* "/v1/keys?limit=10", already encoded */
+        const char *bearer;       /* token or API key, or NULL */
+        const char *content_type; /* of the body */
         const void *body;
         size_t body_len;
-        const char *request_id;    /* sent as X-Request-Id, or NULL */
-        const char *accept;        /* NULL: application/json */
-        uint64_t timeout_usec;     /* for the whole exchange; 0: 30 s */
+        const char *request_id; /* sent as X-Request-Id, or NULL */
+        const char *accept;     /* NULL: application/json */
+        uint64_t timeout_usec;  /* for the whole exchange; 0: 30 s */
 } HttpRequest;
 
 typedef struct HttpResponse {
         int status;
         char content_type[64];
         char etag[80];
-        uint64_t retry_after_sec;  /* 0: none */
-        int64_t date;              /* Unix time of the Date header; 0: none */
-        Buf body;                  /* at most 8 MiB */
+        uint64_t retry_after_sec; /* 0: none */
+        int64_t date;             /* Unix time of the Date header; 0: none */
+        Buf body;                 /* at most 8 MiB */
 } HttpResponse;
 
 void http_response_done(HttpResponse *r);
 
-/* 0 whatever the status.  -CSIGN_E_SERVICE_UNAVAILABLE (which host, and curl's reason), -CSIGN_E_TIMEOUT,
- * -CSIGN_E_BAD_ANSWER. */
+/* 0 whatever the status.  -CSIGN_E_SERVICE_UNAVAILABLE (which host, and curl's reason),
+ * -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
 int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Error *e);
 
-/* 0 for 2xx, else the error of the problem document (detail, rule, request id); an answer that is none
- * becomes -CSIGN_E_BAD_ANSWER, 5xx without one -CSIGN_E_SERVICE_UNAVAILABLE. */
+/* 0 for 2xx, else the error of the problem document (detail, rule, request id); an answer that is
+ * none becomes -CSIGN_E_BAD_ANSWER, 5xx without one -CSIGN_E_SERVICE_UNAVAILABLE. */
 int http_response_error(const HttpResponse *r, Error *e);
 
 /* Both of the above. */

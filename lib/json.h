@@ -15,8 +15,6 @@
 #include "lib/buf.h"
 #include "lib/error.h"
 
-DEFINE_CLEANUP(json_t, json_decref)
-
 #define JSON_DEPTH_MAX 8
 
 /* Duplicate names, depth over JSON_DEPTH_MAX, NUL in a string and trailing bytes are errors:
@@ -28,7 +26,8 @@ typedef int (*JsonParse)(const json_t *value, const char *name, void *target, Er
 
 enum {
         JSON_REQUIRED = 1,
-        JSON_ANY_MORE = 2, /* in the flags of any field: unknown names are fine (answers of newer servers) */
+        JSON_ANY_MORE = 2, /* in the flags of any field: unknown names are fine (answers of newer
+                              servers) */
 };
 
 typedef struct JsonField {
@@ -41,13 +40,17 @@ typedef struct JsonField {
 /* Unknown names are -CSIGN_E_BAD_REQUEST.  Strings point into root: keep it. */
 int json_read(const json_t *root, const JsonField fields[], size_t n, void *target, Error *e);
 
-int json_field_string(const json_t *v, const char *name, void *target, Error *e);   /* const char * */
-int json_field_u32(const json_t *v, const char *name, void *target, Error *e);      /* uint32_t */
-int json_field_u64(const json_t *v, const char *name, void *target, Error *e);      /* uint64_t, < 2^63 */
-int json_field_bool(const json_t *v, const char *name, void *target, Error *e);     /* bool */
-int json_field_base64(const json_t *v, const char *name, void *target, Error *e);   /* Buf, replaced */
-int json_field_array(const json_t *v, const char *name, void *target, Error *e);    /* const json_t * */
-int json_field_object(const json_t *v, const char *name, void *target, Error *e);   /* const json_t * */
+int json_field_string(const json_t *v, const char *name, void *target, Error *e); /* const char * */
+int json_field_u32(const json_t *v, const char *name, void *target, Error *e);    /* uint32_t */
+int json_field_u64(const json_t *v, const char *name, void *target,
+                   Error *e); /* uint64_t, < 2^63 */
+int json_field_bool(const json_t *v, const char *name, void *target, Error *e); /* bool */
+int json_field_base64(const json_t *v, const char *name, void *target,
+                      Error *e); /* Buf, replaced */
+int json_field_array(const json_t *v, const char *name, void *target,
+                     Error *e); /* const json_t * */
+int json_field_object(const json_t *v, const char *name, void *target,
+                      Error *e); /* const json_t * */
 
 /* ---- writing: commas and escapes are its business; the first failure sticks ---- */
 
@@ -64,8 +67,9 @@ void json_begin_object(JsonOut *o, const char *name);
 void json_end_object(JsonOut *o);
 void json_begin_array(JsonOut *o, const char *name);
 void json_end_array(JsonOut *o);
-void json_out_str(JsonOut *o, const char *name, const char *value); /* NULL value: null; bytes that are not
-                                                                       UTF-8 become U+FFFD */
+void json_out_str(JsonOut *o, const char *name,
+                  const char *value); /* NULL value: null; bytes that are not
+                                         UTF-8 become U+FFFD */
 void json_out_u64(JsonOut *o, const char *name, uint64_t value);
 void json_out_i64(JsonOut *o, const char *name, int64_t value);
 void json_out_bool(JsonOut *o, const char *name, bool value);

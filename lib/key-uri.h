@@ -8,8 +8,8 @@
  *     csign://acme/mobile/          the keys below a TSG: a listing
  *     csign:                        all keys
  *
- * A name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or digit; capitals are folded on the way in,
- * once, here.  A path is names joined by '/', at most 16 TSGs deep. */
+ * A name is 1 to 63 of a-z 0-9 . _ - and begins with a letter or digit; capitals are folded on the
+ * way in, once, here.  A path is names joined by '/', at most 16 TSGs deep. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ typedef struct KeyUri {
         char path[PATH_MAX_LEN]; /* normalised, no slash at either end; "" for all */
         uint32_t version;        /* 0: the primary version */
         KeyUriType type;
-        bool listing;            /* the path is a TSG */
+        bool listing; /* the path is a TSG */
 } KeyUri;
 
 /* Takes "csign:…", "csign://…" and "csign:///…".  Fails with -CSIGN_E_BAD_REQUEST and says at which

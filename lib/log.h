@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The daemons' log: one line a fact on stderr, with fields behind the words.  lib never logs; provider and
- * pkcs11 never do.  A failure is logged once, where the request ends. */
+/* The daemons' log: one line a fact on stderr, with fields behind the words.  lib never logs;
+ * provider and pkcs11 never do.  A failure is logged once, where the request ends. */
 
 #include "lib/error.h"
 
@@ -11,8 +11,8 @@ enum { LOG_ERROR = 3, LOG_WARNING = 4, LOG_NOTICE = 5, LOG_DETAIL = 6, LOG_TRACE
 void log_open(const char *program, int level); /* lines above the level are dropped */
 int log_level_by_name(const char *name);       /* "error" … "trace"; -EINVAL */
 
-/* log_line(LOG_NOTICE, "signed", "REQUEST_ID", id, "KEY", key, NULL): pairs of strings, then NULL; a pair
- * whose value is NULL or "" is left out.  Control characters are escaped. */
+/* log_line(LOG_NOTICE, "signed", "REQUEST_ID", id, "KEY", key, NULL): pairs of strings, then NULL;
+ * a pair whose value is NULL or "" is left out.  Control characters are escaped. */
 void log_line(int level, const char *message, ...) __attribute__((sentinel));
 
 /* With an Error's detail, rule and request id as fields. */

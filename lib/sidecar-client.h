@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How to ask a sidecar, over D-Bus: used by provider, pkcs11 and cli.  Runs inside foreign programs: no
- * thread, no handler, no lock held across a call; safe to use after fork and from many threads.
+/* How to ask a sidecar, over D-Bus: used by provider, pkcs11 and cli.  Runs inside foreign
+ * programs: no thread, no handler, no lock held across a call; safe to use after fork and from many
+ * threads.
  *
- * Addresses: "unix:path=…" (the sidecar's plain socket), "user" and "system" (its name on that bus),
- * "bus:ADDRESS" (its name on the bus at a D-Bus address).  NULL: CSIGN_BUS from the environment, unless
- * the process is setuid; else the user's socket ($XDG_RUNTIME_DIR/csign/sidecar.sock), the user's bus, the
- * machine's socket (/run/csign/sidecar.sock) and the system bus, the first that has a sidecar. */
+ * Addresses: "unix:path=…" (the sidecar's plain socket), "user" and "system" (its name on that
+ * bus), "bus:ADDRESS" (its name on the bus at a D-Bus address).  NULL: CSIGN_BUS from the
+ * environment, unless the process is setuid; else the user's socket
+ * ($XDG_RUNTIME_DIR/csign/sidecar.sock), the user's bus, the machine's socket
+ * (/run/csign/sidecar.sock) and the system bus, the first that has a sidecar. */
 
 #include <stdint.h>
 
@@ -38,34 +40,37 @@ typedef struct KeyInfo {
         char path[PATH_MAX_LEN];
         uint32_t version;
         const KeyAlg *alg;
-        char state[16];    /* "enabled", "disabled" */
-        Buf spki;          /* SubjectPublicKeyInfo, DER */
+        char state[16];                     /* "enabled", "disabled" */
+        Buf spki;                           /* SubjectPublicKeyInfo, DER */
         Buf certificates[CERTIFICATES_MAX]; /* DER: the key's own first, then its chain */
         size_t n_certificates;
 } KeyInfo;
 
 void key_info_done(KeyInfo *k);
 
-/* version 0: the primary.  Failures: every code that the sidecar names, and -CSIGN_E_SIDECAR_UNAVAILABLE,
- * -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
-int sidecar_client_get_key(SidecarClient *c, const char *path, uint32_t version, KeyInfo *ret, Error *e);
+/* version 0: the primary.  Failures: every code that the sidecar names, and
+ * -CSIGN_E_SIDECAR_UNAVAILABLE, -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
+int sidecar_client_get_key(SidecarClient *c, const char *path, uint32_t version, KeyInfo *ret,
+                           Error *e);
 
-/* Calls f for every key below a TSG's path ("" for all) that the caller may use, without certificates; a
- * negative result of f ends the listing and is returned. */
+/* Calls f for every key below a TSG's path ("" for all) that the caller may use, without
+ * certificates; a negative result of f ends the listing and is returned. */
 int sidecar_client_list_keys(SidecarClient *c, const char *prefix,
                              int (*f)(const KeyInfo *k, void *userdata), void *userdata, Error *e);
 
 /* What the signature left behind in the service's log. */
 typedef struct Receipt {
         char request_id[ID_MAX];
-        uint64_t record;   /* number of the audit record */
+        uint64_t record; /* number of the audit record */
 } Receipt;
 
 /* *sig is replaced.  receipt may be NULL. */
-int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Receipt *receipt, Error *e);
+int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Receipt *receipt,
+                        Error *e);
 
 /* What the sidecar says of itself: name and value as text, in the order of docs/dbus.md. */
-int sidecar_client_status(SidecarClient *c, int (*f)(const char *name, const char *value, void *userdata),
+int sidecar_client_status(SidecarClient *c,
+                          int (*f)(const char *name, const char *value, void *userdata),
                           void *userdata, Error *e);
 
 /* Reads its configuration and credential again, and proves them by getting a token. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One request for a signature: the shape that travels the whole path, from the provider to the key. */
+/* One request for a signature: the shape that travels the whole path, from the provider to the key.
+ */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,21 +16,22 @@
 #define SPKI_HASH_SIZE 32
 
 typedef struct SignRequest {
-        const char *key_id;        /* "key_…" */
-        uint32_t version;          /* of the key, from 1 */
+        const char *key_id; /* "key_…" */
+        uint32_t version;   /* of the key, from 1 */
         Scheme scheme;
-        const HashAlg *hash;       /* of the digest */
-        const HashAlg *mgf1_hash;  /* RSA-PSS only; NULL: as hash */
-        uint32_t salt_len;         /* RSA-PSS only: bytes, resolved by the caller */
+        const HashAlg *hash;      /* of the digest */
+        const HashAlg *mgf1_hash; /* RSA-PSS only; NULL: as hash */
+        uint32_t salt_len;        /* RSA-PSS only: bytes, resolved by the caller */
         const uint8_t *digest;
         size_t digest_len;
-        const uint8_t *spki_hash;  /* NULL, or SHA-256 of the SubjectPublicKeyInfo that the caller holds */
-        const char *request_id;    /* NULL before a daemon was reached */
+        const uint8_t
+                *spki_hash; /* NULL, or SHA-256 of the SubjectPublicKeyInfo that the caller holds */
+        const char *request_id; /* NULL before a daemon was reached */
 } SignRequest;
 
 /* Whether a key of this algorithm can do it, and the digest's and salt's lengths fit.  Documented
- * failures: -CSIGN_E_UNSUPPORTED_SCHEME, -CSIGN_E_BAD_DIGEST, -CSIGN_E_BAD_REQUEST.  Every process on
- * the way asks this again: none trusts the one before. */
+ * failures: -CSIGN_E_UNSUPPORTED_SCHEME, -CSIGN_E_BAD_DIGEST, -CSIGN_E_BAD_REQUEST.  Every process
+ * on the way asks this again: none trusts the one before. */
 int sign_request_check(const SignRequest *req, const KeyAlg *alg, Error *e);
 
 /* Checks the signature with the public key (I4).  -CSIGN_E_BAD_SIGNATURE if it is not valid. */

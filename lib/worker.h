@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A pool of threads that run blocking jobs, and a way back: completions are posted to a DoneQueue, whose
- * eventfd an event loop watches (sd-event and libevent alike). */
+/* A pool of threads that run blocking jobs, and a way back: completions are posted to a DoneQueue,
+ * whose eventfd an event loop watches (sd-event and libevent alike). */
 
 #include <stddef.h>
 
@@ -32,6 +32,6 @@ typedef struct Done {
 int done_queue_new(DoneQueue **ret, Error *e);
 void done_queue_free(DoneQueue *q);
 DEFINE_CLEANUP(DoneQueue, done_queue_free)
-int done_queue_fd(const DoneQueue *q);            /* readable when something was posted */
-void done_queue_post(DoneQueue *q, Done *d);      /* from any thread */
-void done_queue_run(DoneQueue *q);                /* in the loop: runs all that was posted, in order */
+int done_queue_fd(const DoneQueue *q);       /* readable when something was posted */
+void done_queue_post(DoneQueue *q, Done *d); /* from any thread */
+void done_queue_run(DoneQueue *q);           /* in the loop: runs all that was posted, in order */

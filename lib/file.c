@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files, read with distrust and replaced as a whole. */
+
+#include "lib/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void closep(int *fd) {
+        if (*fd >= 0)
+                close(*fd);
+}
+
+/* Says no to a file that somebody else could have written, or could read. */
+static int check_trust(const char *path, const struct stat *st, FileTrust trust, Error *e) {
+        int code = trust == FILE_PRIVATE ? -CSIGN_E_BAD_CREDENTIAL : -CSIGN_E_BAD_CONFIG;
+
+        if (!S_ISREG(st->st_mode))
+                return error_set(e, trust == FILE_ANY ? -CSIGN_E_BAD_CONFIG : code,
+                                 "%s is not a regular file", path);
+        if (trust == FILE_ANY)
+                return 0;
+
+        if (st->st_uid != geteuid() && st->st_uid != 0)
+                return error_set(e, code, "%s belongs to uid %u, not to uid %u or root", path,
+                                 (unsigned) st->st_uid, (unsigned) geteuid());
+        if (trust == FILE_PRIVATE && (st->st_mode & 0077))
+                return error_set(e, code,
+                                 "%s has mode %04o: others can read it (chmod 600 %s, and treat "
+                                 "the secret in it as known)",
+                                 path, st->st_mode & 07777, path);
+        if (st->st_mode & 0022)
+                return error_set(e, code, "%s has mode %04o: others can write it (chmod go-w %s)",
+                                 path, st->st_mode & 07777, path);
+        return 0;
+}
+
+static int read_all(int fd, const char *path, Buf *ret, Error *e) {
+        _cleanup_(buf_done) Buf b = BUF_MAX(ret->max);
+        int r;
+
+        for (;;) {
+                ssize_t n;
+
+                r = buf_reserve(&b, 1);
+                if (r < 0)
+                        return error_set(e, r, "%s is larger than %zu bytes", path,
+                                         b.max ? b.max : BUF_DEFAULT_MAX);
+
+                n = read(fd, b.data + b.len, b.cap - b.len - 1);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return error_set(e, -errno, "cannot read %s: %m", path);
+                if (n == 0)
+                        break;
+                b.len += (size_t) n;
+                b.data[b.len] = '\0';
+                if (b.len > (b.max ? b.max : BUF_DEFAULT_MAX))
+                        return error_set(e, -E2BIG, "%s is larger than %zu bytes", path,
+                                         b.max ? b.max : BUF_DEFAULT_MAX);
+        }
+
+        buf_done(ret);
+        *ret = b;
+        b = (Buf){};
+        return 0;
+}
+
+int file_read(const char *path, FileTrust trust, Buf *ret, Error *e) {
+        _cleanup_(closep) int fd = -1;
+        struct stat st;
+        int r;
+
+        assert(path && ret);
+
+        /* O_NONBLOCK: a FIFO in the file's place must not hang us. */
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 && errno == ELOOP)
+                return error_set(e, trust == FILE_PRIVATE ? -CSIGN_E_BAD_CREDENTIAL : -ELOOP,
+                                 "%s is a symbolic link", path);
+        if (fd < 0)
+                return error_set(e, -errno, "cannot open %s: %m", path);
+        if (fstat(fd, &st) < 0)
+                return error_set(e, -errno, "cannot stat %s: %m", path);
+
+        r = check_trust(path, &st, trust, e);
+        if (r < 0)
+                return r;
+        return read_all(fd, path, ret, e);
+}
+
+int file_read_secret(const char *path, size_t max, Secret *ret, Error *e) {
+        Buf b = BUF_MAX(max);
+        int r;
+
+        r = buf_reserve(&b, max); /* now, so that no copy is left behind by growing */
+        if (r < 0)
+                return r;
+        r = file_read(path, FILE_PRIVATE, &b, e);
+        if (r >= 0)
+                r = secret_new(ret, b.data, b.len);
+        if (b.data)
+                erase(b.data, b.cap);
+        buf_done(&b);
+        return r;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t len) {
+        while (len > 0) {
+                ssize_t n = write(fd, p, len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                p += n;
+                len -= (size_t) n;
+        }
+        return 0;
+}
+
+static int sync_parent(const char *path) {
+        _cleanup_(closep) int fd = -1;
+        char dir[PATH_MAX];
+        char *slash;
+
+        if (snprintf(dir, sizeof(dir), "%s", path) >= (int) sizeof(dir))
+                return -ENAMETOOLONG;
+        slash = strrchr(dir, '/');
+        if (!slash)
+                strcpy(dir, ".");
+        else
+                slash[slash == dir] = '\0';
+
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Writes path's new content into a file beside it, whose name goes to temp. */
+static int write_temp(const char *path, const void *data, size_t len, mode_t mode,
+                      char temp[static PATH_MAX]) {
+        _cleanup_(closep) int fd = -1;
+        int r;
+
+        if (snprintf(temp, PATH_MAX, "%s.XXXXXX", path) >= PATH_MAX) {
+                temp[0] = '\0';
+                return -ENAMETOOLONG;
+        }
+        fd = mkostemp(temp, O_CLOEXEC);
+        if (fd < 0) {
+                temp[0] = '\0';
+                return -errno;
+        }
+
+        r = write_all(fd, data, len);
+        if (r < 0)
+                return r;
+        return fchmod(fd, mode) < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int write_file(const char *path, const void *data, size_t len, mode_t mode, bool replace,
+                      Error *e) {
+        char temp[PATH_MAX] = "";
+        int r;
+
+        r = write_temp(path, data, len, mode, temp);
+        /* link() refuses to write over a file, which rename() does not. */
+        if (r >= 0 && (replace ? rename(temp, path) : link(temp, path)) < 0)
+                r = -errno;
+        if (temp[0] && (r < 0 || !replace))
+                unlink(temp);
+        if (r >= 0)
+                r = sync_parent(path);
+        if (r == -EEXIST)
+                return error_set(e, r, "%s is there already", path);
+        if (r < 0)
+                return error_set(e, r, "cannot write %s: %s", path, strerror(-r));
+        return 0;
+}
+
+int file_replace(const char *path, const void *data, size_t len, mode_t mode, Error *e) {
+        return write_file(path, data, len, mode, true, e);
+}
+
+int file_create(const char *path, const void *data, size_t len, mode_t mode, Error *e) {
+        return write_file(path, data, len, mode, false, e);
+}
+
+int dir_create(const char *path, mode_t mode, Error *e) {
+        char part[PATH_MAX];
+
+        if (path[0] == '\0' || strlen(path) >= sizeof(part))
+                return error_set(e, -ENAMETOOLONG, "not a usable directory name: '%.64s'", path);
+
+        for (const char *p = path; p;) {
+                p = strchr(p + 1, '/');
+                snprintf(part, sizeof(part), "%.*s", p ? (int) (p - path) : (int) strlen(path),
+                         path);
+                if (mkdir(part, mode) < 0 && errno != EEXIST)
+                        return error_set(e, -errno, "cannot make directory %s: %m", part);
+        }
+        return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opaque random ids. */
+
+#include "lib/id.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#define PREFIX_MAX  8
+#define RANDOM_SIZE 16
+#define TEXT_LEN    26
+
+static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+
+int id_new(char buf[static ID_MAX], const char *prefix) {
+        uint8_t raw[RANDOM_SIZE];
+        size_t n = strlen(prefix);
+        unsigned bits = 0;
+        uint32_t v = 0;
+        char *p = buf;
+
+        assert(n > 0 && n <= PREFIX_MAX);
+
+        if (RAND_bytes(raw, sizeof(raw)) != 1)
+                return -EIO;
+
+        p = mempcpy(p, prefix, n);
+        *p++ = '_';
+        for (size_t i = 0; i < sizeof(raw); i++) {
+                v = v << 8 | raw[i];
+                for (bits += 8; bits >= 5; bits -= 5)
+                        *p++ = digits[v >> (bits - 5) & 31];
+        }
+        *p++ = digits[v << (5 - bits) & 31]; /* 128 = 25 * 5 + 3 */
+        *p = '\0';
+        return 0;
+}
+
+bool id_is_valid(const char *text, const char *prefix) {
+        const char *sep = strchr(text, '_');
+        size_t n = sep ? (size_t) (sep - text) : 0;
+
+        if (n == 0 || n > PREFIX_MAX || strspn(text, "abcdefghijklmnopqrstuvwxyz") != n)
+                return false;
+        if (prefix && (strlen(prefix) != n || memcmp(text, prefix, n) != 0))
+                return false;
+        return strlen(sep + 1) == TEXT_LEN && strspn(sep + 1, digits) == TEXT_LEN;
+}
