@@ -42,44 +42,38 @@ static int check_trust(const char *path, const struct stat *st, FileTrust trust,
         return 0;
 }
 
-static int read_all(int fd, const char *path, Buf *ret, Error *e) {
-        _cleanup_(buf_done) Buf b = BUF_MAX(ret->max);
-        int r;
+static int read_all(int fd, const char *path, Buf *b, Error *e) {
+        size_t max = b->max ? b->max : BUF_DEFAULT_MAX;
 
         for (;;) {
                 ssize_t n;
+                int r;
 
-                r = buf_reserve(&b, 1);
+                r = b->len < max ? buf_reserve(b, 1) : 0;
                 if (r < 0)
-                        return error_set(e, r, "%s is larger than %zu bytes", path,
-                                         b.max ? b.max : BUF_DEFAULT_MAX);
+                        return r;
 
-                n = read(fd, b.data + b.len, b.cap - b.len - 1);
+                /* At the limit one byte more still fits, where the NUL goes: it tells a file that
+                 * is too large from one that is not. */
+                n = read(fd, b->data + b->len, b->len < max ? b->cap - b->len - 1 : 1);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
                         return error_set(e, -errno, "cannot read %s: %m", path);
                 if (n == 0)
                         break;
-                b.len += (size_t) n;
-                b.data[b.len] = '\0';
-                if (b.len > (b.max ? b.max : BUF_DEFAULT_MAX))
-                        return error_set(e, -E2BIG, "%s is larger than %zu bytes", path,
-                                         b.max ? b.max : BUF_DEFAULT_MAX);
+                if ((size_t) n > max - b->len)
+                        return error_set(e, -E2BIG, "%s is larger than %zu bytes", path, max);
+                b->len += (size_t) n;
         }
-
-        buf_done(ret);
-        *ret = b;
-        b = (Buf){};
+        b->data[b->len] = '\0';
         return 0;
 }
 
-int file_read(const char *path, FileTrust trust, Buf *ret, Error *e) {
+static int read_file(const char *path, FileTrust trust, Buf *b, Error *e) {
         _cleanup_(closep) int fd = -1;
         struct stat st;
         int r;
-
-        assert(path && ret);
 
         /* O_NONBLOCK: a FIFO in the file's place must not hang us. */
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -94,22 +88,37 @@ int file_read(const char *path, FileTrust trust, Buf *ret, Error *e) {
         r = check_trust(path, &st, trust, e);
         if (r < 0)
                 return r;
-        return read_all(fd, path, ret, e);
+        return read_all(fd, path, b, e);
+}
+
+int file_read(const char *path, FileTrust trust, Buf *ret, Error *e) {
+        _cleanup_(buf_done) Buf b = BUF_MAX(ret->max);
+        int r;
+
+        assert(path && ret);
+
+        r = read_file(path, trust, &b, e);
+        if (r < 0)
+                return r;
+
+        buf_done(ret);
+        *ret = b;
+        b = (Buf){};
+        return 0;
 }
 
 int file_read_secret(const char *path, size_t max, Secret *ret, Error *e) {
-        Buf b = BUF_MAX(max);
+        _cleanup_(buf_done) Buf b = BUF_MAX(max);
         int r;
 
-        r = buf_reserve(&b, max); /* now, so that no copy is left behind by growing */
+        r = buf_reserve(&b, max); /* all of it now: growing would leave copies behind */
         if (r < 0)
                 return r;
-        r = file_read(path, FILE_PRIVATE, &b, e);
+
+        r = read_file(path, FILE_PRIVATE, &b, e);
         if (r >= 0)
                 r = secret_new(ret, b.data, b.len);
-        if (b.data)
-                erase(b.data, b.cap);
-        buf_done(&b);
+        erase(b.data, b.cap);
         return r;
 }
 

@@ -106,7 +106,7 @@ static int read_number(const json_t *v, const char *name, uint64_t max, uint64_t
 }
 
 int json_field_u32(const json_t *v, const char *name, void *target, Error *e) {
-        uint64_t n;
+        uint64_t n = 0;
         int r;
 
         r = read_number(v, name, UINT32_MAX, &n, e);
