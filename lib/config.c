@@ -330,7 +330,8 @@ int config_seconds(const char *value, void *target, Error *e) {
 
         errno = 0;
         s = isdigit((unsigned char) value[0]) ? strtod(value, &end) : -1;
-        if (s < 0.001 || s > 86400 || errno != 0 || *end != '\0')
+        if (s < 0.001 || s > 86400 || errno != 0 || *end != '\0' ||
+            value[strspn(value, "0123456789.")] != '\0') /* strtod() takes 0x10 and 1e3 */
                 return error_set(e, -CSIGN_E_BAD_CONFIG,
                                  "'%s' is not a number of seconds from 0.001 to 86400", value);
         *(uint64_t *) target = (uint64_t) (s * 1e6 + 0.5);

@@ -67,9 +67,9 @@ void error_set_request_id(Error *e, const char *request_id) {
 }
 
 int error_public_code(int code) {
-        int n = code < 0 ? -code : code;
+        int n = code < 0 ? code : -code; /* negative has no overflow */
 
-        return n > CSIGN_E_BEGIN_ && n < CSIGN_E_END_ ? -n : -CSIGN_E_INTERNAL;
+        return n < -CSIGN_E_BEGIN_ && n > -CSIGN_E_END_ ? n : -CSIGN_E_INTERNAL;
 }
 
 const ErrorInfo *error_info(int code) {

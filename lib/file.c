@@ -205,6 +205,7 @@ int file_create(const char *path, const void *data, size_t len, mode_t mode, Err
 
 int dir_create(const char *path, mode_t mode, Error *e) {
         char part[PATH_MAX];
+        struct stat st;
 
         if (path[0] == '\0' || strlen(path) >= sizeof(part))
                 return error_set(e, -ENAMETOOLONG, "not a usable directory name: '%.64s'", path);
@@ -215,6 +216,8 @@ int dir_create(const char *path, mode_t mode, Error *e) {
                          path);
                 if (mkdir(part, mode) < 0 && errno != EEXIST)
                         return error_set(e, -errno, "cannot make directory %s: %m", part);
+                if (stat(part, &st) < 0 || !S_ISDIR(st.st_mode))
+                        return error_set(e, -ENOTDIR, "%s is in the way: it is no directory", part);
         }
         return 0;
 }

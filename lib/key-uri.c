@@ -90,18 +90,21 @@ bool path_is_valid(const char *path) {
 static int parse_version(const char *s, size_t len, uint32_t *ret, Error *e) {
         uint64_t v = 0;
 
-        if (len == 0 || len > 9 || s[0] == '0')
+        if (len == 0 || len > 10 || s[0] == '0')
                 goto bad;
         for (size_t i = 0; i < len; i++) {
                 if (s[i] < '0' || s[i] > '9')
                         goto bad;
                 v = v * 10 + (uint64_t) (s[i] - '0');
         }
+        if (v > UINT32_MAX)
+                goto bad;
         *ret = (uint32_t) v;
         return 0;
 bad:
         return error_set(e, -CSIGN_E_BAD_REQUEST,
-                         "'@%.*s' is not a key version: it is a number from 1", (int) len, s);
+                         "'@%.*s' is not a key version: it is a number from 1 to %u", (int) len, s,
+                         UINT32_MAX);
 }
 
 static int parse_type(const char *value, size_t len, KeyUriType *ret) {
@@ -125,6 +128,9 @@ static int parse_type(const char *value, size_t len, KeyUriType *ret) {
 /* query begins behind the '?'. */
 static int parse_query(const char *query, KeyUri *u, Error *e) {
         bool seen = false;
+
+        if (query[0] == '\0')
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "the URI ends with '?'");
 
         while (*query) {
                 size_t n = strcspn(query, "&");

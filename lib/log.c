@@ -50,20 +50,25 @@ static void append_time(Buf *b) {
         buf_printf(b, "%s.%03ldZ ", text, now.tv_nsec / 1000000);
 }
 
-/* Quotes a value that has blanks, and escapes what a terminal would obey. */
+/* Escapes what would end the line or what a terminal would obey, and each character of also. */
+static void append_escaped(Buf *b, const char *text, const char *also) {
+        for (const unsigned char *p = (const unsigned char *) text; *p; p++) {
+                if (*p < 0x20 || *p == 0x7f)
+                        buf_printf(b, "\\x%02x", *p);
+                else if (strchr(also, *p))
+                        buf_printf(b, "\\%c", *p);
+                else
+                        buf_append(b, p, 1);
+        }
+}
+
+/* Quotes a value that has blanks. */
 static void append_value(Buf *b, const char *value) {
         bool quote = value[strcspn(value, " \"=")] != '\0';
 
         if (quote)
                 buf_append_str(b, "\"");
-        for (const unsigned char *p = (const unsigned char *) value; *p; p++) {
-                if (*p < 0x20 || *p == 0x7f)
-                        buf_printf(b, "\\x%02x", *p);
-                else if (*p == '"' || *p == '\\')
-                        buf_printf(b, "\\%c", *p);
-                else
-                        buf_append(b, p, 1);
-        }
+        append_escaped(b, value, "\"\\");
         if (quote)
                 buf_append_str(b, "\"");
 }
@@ -98,7 +103,7 @@ void log_line(int level, const char *message, ...) {
                 append_time(&b);
                 buf_printf(&b, "%s %s: ", log_state.program, level_names[level]);
         }
-        buf_append_str(&b, message);
+        append_escaped(&b, message, "");
 
         va_start(ap, message);
         for (const char *name; (name = va_arg(ap, const char *));) {
