@@ -63,5 +63,7 @@
         X(BAD_SIGNATURE,        "BadSignature",        502, 9, "the signature does not verify",                      \
           "report it to the service's operators: nothing was handed out")                                            \
         X(BAD_ANSWER,           "BadAnswer",           502, 9, "the answer cannot be understood",                    \
-          "check that the address is csign's, and the versions of both ends")
+          "check that the address is csign's, and the versions of both ends")                                        \
+        X(AUDIT_BROKEN,         "AuditBroken",         500, 9, "the audit log does not verify",                      \
+          "keep a copy of what there is, and tell those who watch over the service")
 /* clang-format on */
