@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
 #include <openssl/types.h>
 
 #include "lib/buf.h"
@@ -51,15 +52,18 @@ typedef struct HttpResponse {
 
 void http_response_done(HttpResponse *r);
 
-/* 0 whatever the status.  -CSIGN_E_SERVICE_UNAVAILABLE (which host, and curl's reason),
- * -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
+/* 0 whatever the status.  Only a GET is ever sent twice.  -CSIGN_E_SERVICE_UNAVAILABLE (which host,
+ * and curl's reason), -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
 int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Error *e);
 
 /* 0 for 2xx, else the error of the problem document (detail, rule, request id); an answer that is
  * none becomes -CSIGN_E_BAD_ANSWER, 5xx without one -CSIGN_E_SERVICE_UNAVAILABLE. */
 int http_response_error(const HttpResponse *r, Error *e);
 
-/* Both of the above. */
+/* A problem document that came inside an answer: its error, never 0. */
+int http_problem_error(const json_t *problem, Error *e);
+
+/* http_exchange() and http_response_error(). */
 int http_call(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Error *e);
 
 /* Appends a query value, percent-encoded. */
