@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for csign.  Verbs and options are asked of csign's own --help, so they cannot be stale.
+
+_csign_verbs() {
+        csign --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'
+}
+
+_csign_group_verbs() {
+        csign "$1" --help 2>/dev/null | sed -n "s/^  $1 \([a-z][a-z-]*\) .*/\1/p"
+}
+
+_csign_options() {
+        csign "$@" --help 2>/dev/null | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
+}
+
+_csign_keys() {
+        csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p'
+}
+
+_csign() {
+        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+        local -a verb=("${COMP_WORDS[1]}")
+
+        case ${COMP_WORDS[1]} in
+        tsg | key | account | ca | audit)
+                if ((COMP_CWORD == 2)); then
+                        mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${COMP_WORDS[1]}") --help" -- "$cur")
+                        return
+                fi
+                verb+=("${COMP_WORDS[2]}")
+                ;;
+        esac
+
+        if ((COMP_CWORD == 1)); then
+                mapfile -t COMPREPLY < <(compgen -W "$(_csign_verbs) --help --version" -- "$cur")
+        elif [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$(_csign_options "${verb[@]}") --help" -- "$cur")
+        elif [[ $prev == --grant ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "user machine" -- "$cur")
+        elif [[ $prev == --key || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
+                type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
+        else
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        fi
+}
+
+complete -o filenames -F _csign csign

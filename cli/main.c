@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* csign: all that a person or a CI job types.  Finds the verb, reads its options, runs it, and
+ * turns what comes back into words and an exit status. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "cli/cli.h"
+#include "cli/output.h"
+
+static const struct {
+        const char *title;
+        const Verb *verbs[12];
+} sections[] = {
+        { "Sign, by way of this machine's sidecar:",
+          { &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify, &verb_ref, &verb_cert,
+            &verb_run, &verb_openssl_conf, &verb_doctor } },
+        { "Administer the signing service:",
+          { &verb_tsg, &verb_key, &verb_account, &verb_audit, &verb_ca, &verb_whoami } },
+};
+
+/* Fits a screen of 80 x 24; a test counts. */
+static void help(FILE *stream) {
+        (void) fputs("Usage: csign VERB [OPTIONS]   (csign VERB --help shows options and an "
+                     "example)\n\n",
+                     stream);
+        for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
+                (void) fprintf(stream, "%s\n", sections[s].title);
+                for (const Verb *const *v = sections[s].verbs; *v; v++) {
+                        char left[48];
+
+                        (void) snprintf(left, sizeof(left), "%s %s", (*v)->name, (*v)->args);
+                        (void) fprintf(stream, "  %-27s  %s\n", left, (*v)->help);
+                }
+        }
+        (void) fputs("Errors: one line, then what to do; exit statuses: csign(1)\n", stream);
+}
+
+static const Verb *verb_find(const char *name) {
+        for (size_t s = 0; s < ELEMENTSOF(sections); s++)
+                for (const Verb *const *v = sections[s].verbs; *v; v++)
+                        if (strcmp((*v)->name, name) == 0)
+                                return *v;
+        return NULL;
+}
+
+/* The verb of a group: "create" of "key" is named "key create". */
+static const Verb *verb_find_in(const Verb *group, const char *word) {
+        for (const Verb *const *v = group->verbs; *v; v++)
+                if (strcmp(strchr((*v)->name, ' ') + 1, word) == 0)
+                        return *v;
+        return NULL;
+}
+
+static int fail(const Error *e, const char *advice) {
+        output_error(e, advice);
+        return error_info(e->code)->exit_status;
+}
+
+static int fail_usage(const Verb *v, const Error *e) {
+        char advice[80];
+
+        (void) snprintf(advice, sizeof(advice), "see: csign %s%s--help", v ? v->name : "",
+                        v ? " " : "");
+        return fail(e, advice);
+}
+
+static int run(const Verb *v, int argc, char *argv[]) {
+        size_t n = 0;
+        char **args = NULL;
+        Error e = {};
+        int r, finish;
+
+        r = options_parse(v, argc, argv, &args, &n, &e);
+        if (r < 0)
+                return fail_usage(v, &e);
+        if (r == 0)
+                r = v->run(args, n, &e);
+        else
+                r = 0;
+        if (r < 0) {
+                /* A forwarded code without a sentence would be a mute failure. */
+                if (e.code == 0)
+                        (void) error_set(&e, r, "csign %s failed: %s", v->name,
+                                         r > -CSIGN_E_BEGIN_ ? strerror(-r) : error_info(r)->title);
+                return fail(&e, NULL);
+        }
+
+        finish = output_finish(&e);
+        return finish < 0 ? fail(&e, NULL) : r;
+}
+
+static int run_group(const Verb *group, int argc, char *argv[]) {
+        const Verb *v;
+        Error e = {};
+
+        if (argc < 2) {
+                (void) error_set(&e, -CSIGN_E_BAD_REQUEST, "'%s' needs a verb behind it",
+                                 group->name);
+                return fail_usage(group, &e);
+        }
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+                options_help(group);
+                return output_finish(&e) < 0 ? fail(&e, NULL) : 0;
+        }
+        v = verb_find_in(group, argv[1]);
+        if (!v) {
+                (void) error_set(&e, -CSIGN_E_BAD_REQUEST, "no verb '%s %s'", group->name, argv[1]);
+                return fail_usage(group, &e);
+        }
+        return run(v, argc - 1, argv + 1);
+}
+
+int main(int argc, char *argv[]) {
+        const Verb *v;
+        Error e = {};
+
+        /* No openssl.cnf: csign must work when that file is what is broken, and must not load
+         * csign.so. */
+        OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+
+        if (argc < 2) {
+                help(stderr);
+                return 2;
+        }
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+            strcmp(argv[1], "help") == 0) {
+                help(stdout);
+                return output_finish(&e) < 0 ? fail(&e, NULL) : 0;
+        }
+        if (strcmp(argv[1], "--version") == 0) {
+                (void) printf("csign %s\n", CSIGN_VERSION);
+                return output_finish(&e) < 0 ? fail(&e, NULL) : 0;
+        }
+
+        v = verb_find(argv[1]);
+        if (!v) {
+                (void) error_set(&e, -CSIGN_E_BAD_REQUEST, "no %s '%s'",
+                                 argv[1][0] == '-' ? "option" : "verb", argv[1]);
+                return fail_usage(NULL, &e);
+        }
+        return v->verbs ? run_group(v, argc - 1, argv + 1) : run(v, argc - 1, argv + 1);
+}
