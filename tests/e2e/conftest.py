@@ -21,7 +21,9 @@ live_stacks = []
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than ten seconds; not run by tests/run --quick")
     config.addinivalue_line("markers", "root: needs to be root (other uids, chroot)")
-    config.addinivalue_line("markers", "provider: also runs in trees with other versions of OpenSSL")
+    config.addinivalue_line("markers", "provider: also runs on other versions of OpenSSL; so it runs openssl by "
+                            "stack.openssl(), and nothing else that loads csign.so")
+    config.addinivalue_line("markers", "uninstrumented: cannot run in a build with sanitizers")
 
 
 def pytest_collection_modifyitems(config, items):

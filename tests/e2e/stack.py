@@ -147,6 +147,12 @@ def as_user(uid, argv):
     return [tool("setpriv"), f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", *argv]
 
 
+def in_tree(uid, argv):
+    """The command line that runs argv in the tree of another release (tests/in-tree made it see our files)."""
+    user = [] if uid is None else [f"--userspec={uid}:{uid}"]
+    return [tool("chroot"), *user, os.environ["CSIGN_TREE"], *argv]
+
+
 def sanitizers(build):
     """What a build was made with: "none", "address,undefined", ..."""
     path = pathlib.Path(build) / "meson-info/intro-buildoptions.json"
@@ -531,8 +537,10 @@ class Stack:
         return self.host([tool("openssl"), *argv], sidecar=sidecar, env=env, uid=uid, **options)
 
     def host(self, argv, sidecar=None, env=None, uid=None, **options):
-        """Any stock program with csign.so in it."""
+        """Any stock program with csign.so in it; in another release's tree if CSIGN_TREE names one."""
         env = dict(env or self.environment(sidecar))
+        if "CSIGN_TREE" in os.environ:
+            return self.run(in_tree(uid, argv), env=env, **options)
         if "address" in self.sanitize:
             env["LD_PRELOAD"] = libasan()
         return self.run(as_user(uid, argv), env=env, **options)
