@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Keys: made from what the sidecar says or a reference holds, shared by count. */
+
+#include "provider/key.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/core_object.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+
+#include "lib/ossl.h"
+
+Key *key_ref(Key *k) {
+        atomic_fetch_add_explicit(&k->n_refs, 1, memory_order_relaxed);
+        return k;
+}
+
+void key_unref(Key *k) {
+        if (!k || atomic_fetch_sub_explicit(&k->n_refs, 1, memory_order_acq_rel) != 1)
+                return;
+
+        EVP_PKEY_free(k->pkey);
+        free(k);
+}
+
+Key *key_new_local(Provider *p, const char *type, EVP_PKEY *pkey) {
+        Key *k;
+
+        k = malloc(sizeof(*k));
+        if (!k) {
+                EVP_PKEY_free(pkey);
+                return NULL;
+        }
+
+        *k = (Key){ .n_refs = 1, .prov = p, .type = type, .pkey = pkey };
+        return k;
+}
+
+static EVP_PKEY *decode_spki(Provider *p, const Buf *spki) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+        const uint8_t *at = spki->data;
+
+        ERR_set_mark();
+        pkey = d2i_PUBKEY_ex(NULL, &at, (long) spki->len, p->libctx, NULL);
+        ERR_pop_to_mark();
+        return at == spki->data + spki->len ? TAKE(pkey) : NULL;
+}
+
+static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        EVP_PKEY *pkey;
+
+        pkey = decode_spki(p, spki);
+        if (!pkey)
+                return -EBADMSG;
+
+        k = key_new_local(p, NULL, pkey);
+        if (!k)
+                return -ENOMEM;
+
+        k->alg = key_alg_of_pkey(pkey);
+        if (!k->alg)
+                return -EBADMSG;
+
+        k->type = k->alg->ossl_type;
+        if (EVP_Q_digest(p->libctx, "SHA256", NULL, spki->data, spki->len, k->spki_hash, NULL) != 1)
+                return -ENOMEM;
+
+        *ret = TAKE(k);
+        return 0;
+}
+
+int key_new_from_info(Provider *p, const KeyInfo *info, Key **ret, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = key_new_remote(p, &info->spki, &k);
+        if (r == -ENOMEM)
+                return error_set(e, r, "out of memory");
+        if (r < 0 || k->alg != info->alg)
+                return error_set(e, -CSIGN_E_BAD_ANSWER, "the public key of '%s' is not a %s key",
+                                 info->path, info->alg->name);
+
+        k->version = info->version;
+        memcpy(k->id, info->id, sizeof(k->id));
+        (void) snprintf(k->name, sizeof(k->name), "%s", info->path);
+        *ret = TAKE(k);
+        return 0;
+}
+
+int key_new_from_reference(Provider *p, const KeyReference *ref, Key **ret, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = key_new_remote(p, &ref->spki, &k);
+        if (r == -ENOMEM)
+                return error_set(e, r, "out of memory");
+        if (r < 0 || strcmp(k->type, ref->key_type) != 0)
+                return error_set(
+                        e, -CSIGN_E_BAD_REQUEST,
+                        "key reference of '%s': the public key is not an %s key that csign knows",
+                        ref->uri, ref->key_type);
+
+        k->version = ref->version;
+        memcpy(k->id, ref->id, sizeof(k->id));
+        memcpy(k->name, ref->uri, sizeof(k->name));
+        *ret = TAKE(k);
+        return 0;
+}
+
+int key_give(Key *k, OSSL_CALLBACK *object_cb, void *object_cbarg) {
+        int type = OSSL_OBJECT_PKEY, r;
+        Key *given = key_ref(k);
+        OSSL_PARAM params[] = {
+                OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
+                OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) k->type, 0),
+                OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &given,
+                                                  sizeof(given)),
+                OSSL_PARAM_construct_end(),
+        };
+
+        r = object_cb(params, object_cbarg);
+
+        /* load() sets it to NULL when it takes the key. */
+        key_unref(given);
+        return r;
+}

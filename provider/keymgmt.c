@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Key management under the standard names, so that applications which look at a key's type see RSA
+ * or EC.  What can be said of a remote key is said by its public half in our private context; its
+ * private half is never exported, which is also what keeps other providers from signing with it. */
+
+#include <openssl/core_names.h>
+
+#include "lib/ossl.h"
+#include "provider/key.h"
+#include "provider/keymgmt-local.h"
+
+#define SELECT_PRIVATE OSSL_KEYMGMT_SELECT_PRIVATE_KEY
+#define SELECT_KEYPAIR OSSL_KEYMGMT_SELECT_KEYPAIR
+
+static void *keymgmt_load(const void *reference, size_t size) {
+        Key **given = (Key **) reference;
+
+        if (!reference || size != sizeof(*given))
+                return NULL;
+        return TAKE(*given);
+}
+
+static void keymgmt_free(void *keydata) {
+        key_unref(keydata);
+}
+
+/* An immutable key is its own copy; but a copy of its public half or parameters alone must not
+ * sign. */
+static void *keymgmt_dup(const void *keydata, int selection) {
+        Key *k = (Key *) keydata;
+
+        if (key_is_remote(k) && (selection & SELECT_PRIVATE))
+                return key_ref(k);
+        return local_copy(k, selection);
+}
+
+static int keymgmt_has(const void *keydata, int selection) {
+        const Key *k = keydata;
+
+        return k && (key_is_remote(k) || local_has(k, selection));
+}
+
+static int keymgmt_match(const void *keydata1, const void *keydata2, int selection) {
+        const Key *a = keydata1, *b = keydata2;
+
+        if (!a->pkey || !b->pkey)
+                return 0;
+        if (selection & SELECT_KEYPAIR)
+                return EVP_PKEY_eq(a->pkey, b->pkey) == 1;
+        return EVP_PKEY_parameters_eq(a->pkey, b->pkey) == 1;
+}
+
+/* Of a remote key, only the public half can be looked at. */
+static int keymgmt_validate(const void *keydata, int selection, int checktype) {
+        const Key *k = keydata;
+
+        if (key_is_remote(k) && (selection & SELECT_PRIVATE))
+                selection = (selection & ~SELECT_PRIVATE) | OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+        return local_validate(k, selection, checktype);
+}
+
+static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, void *cbarg) {
+        const Key *k = keydata;
+        Error e = {};
+
+        if (key_is_remote(k) && (selection & SELECT_PRIVATE)) {
+                error_set(&e, -CSIGN_E_NOT_PERMITTED,
+                          "refused: the private key of '%s' is in the signing service and stays "
+                          "there",
+                          k->name);
+                return core_raise(&k->prov->core, &e);
+        }
+        return k->pkey && EVP_PKEY_export(k->pkey, selection, param_cb, cbarg) == 1;
+}
+
+static int keymgmt_import(void *keydata, int selection, const OSSL_PARAM params[]) {
+        Key *k = keydata;
+
+        return !key_is_remote(k) && local_import(k, selection, params);
+}
+
+static int keymgmt_get_params(void *keydata, OSSL_PARAM params[]) {
+        const Key *k = keydata;
+
+        return k->pkey && EVP_PKEY_get_params(k->pkey, params) == 1;
+}
+
+static int keymgmt_set_params(void *keydata, const OSSL_PARAM params[]) {
+        Key *k = keydata;
+
+        if (!params || !params->key)
+                return 1;
+        return !key_is_remote(k) && local_set_params(k, params);
+}
+
+/* Static tables of `default`, which outlive the fetched method. */
+static const OSSL_PARAM *params_of_default(void *provctx, const char *type,
+                                           const OSSL_PARAM *(*f)(const EVP_KEYMGMT *) ) {
+        Provider *p = provctx;
+        const OSSL_PARAM *params;
+        EVP_KEYMGMT *m;
+
+        m = EVP_KEYMGMT_fetch(p->libctx, type, NULL);
+        params = m ? f(m) : NULL;
+        EVP_KEYMGMT_free(m);
+        return params;
+}
+
+/* ---- RSA ---- */
+
+static void *rsa_new(void *provctx) {
+        return key_new_local(provctx, "RSA", NULL);
+}
+
+static void *rsa_gen_init(void *provctx, int selection, const OSSL_PARAM params[]) {
+        return local_gen_new(provctx, "RSA", selection, params);
+}
+
+static const OSSL_PARAM *rsa_gettable_params(void *provctx) {
+        return params_of_default(provctx, "RSA", EVP_KEYMGMT_gettable_params);
+}
+
+static const OSSL_PARAM *rsa_settable_params(void *provctx) {
+        return params_of_default(provctx, "RSA", EVP_KEYMGMT_settable_params);
+}
+
+static const OSSL_PARAM *rsa_types(int selection) {
+        static const OSSL_PARAM types[] = {
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_D, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_FACTOR1, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_FACTOR2, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_EXPONENT1, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_EXPONENT2, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_COEFFICIENT1, NULL, 0),
+                OSSL_PARAM_END,
+        };
+
+        return selection & SELECT_KEYPAIR ? types : NULL;
+}
+
+/* Signatures are ours; for all else `default` is asked, and gets a local key by export. */
+static const char *rsa_query_operation_name(int operation) {
+        return operation == OSSL_OP_SIGNATURE ? SIGNATURE_NAME : "RSA";
+}
+
+/* ---- EC ---- */
+
+static void *ec_new(void *provctx) {
+        return key_new_local(provctx, "EC", NULL);
+}
+
+static void *ec_gen_init(void *provctx, int selection, const OSSL_PARAM params[]) {
+        return local_gen_new(provctx, "EC", selection, params);
+}
+
+static const OSSL_PARAM *ec_gettable_params(void *provctx) {
+        return params_of_default(provctx, "EC", EVP_KEYMGMT_gettable_params);
+}
+
+static const OSSL_PARAM *ec_settable_params(void *provctx) {
+        return params_of_default(provctx, "EC", EVP_KEYMGMT_settable_params);
+}
+
+static const OSSL_PARAM *ec_types(int selection) {
+        static const OSSL_PARAM types[] = {
+                OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+                OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
+                OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL, 0),
+                OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_FIELD_TYPE, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_P, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_A, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_B, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_GENERATOR, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_ORDER, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_COFACTOR, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_SEED, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+                OSSL_PARAM_BN(OSSL_PKEY_PARAM_PRIV_KEY, NULL, 0),
+                OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+                OSSL_PARAM_END,
+        };
+
+        return selection & (SELECT_KEYPAIR | OSSL_KEYMGMT_SELECT_ALL_PARAMETERS) ? types : NULL;
+}
+
+static const char *ec_query_operation_name(int operation) {
+        if (operation == OSSL_OP_SIGNATURE)
+                return SIGNATURE_NAME;
+        return operation == OSSL_OP_KEYEXCH ? "ECDH" : "EC";
+}
+
+/* ---- tables ---- */
+
+#define F(id, function)                                                                            \
+        { OSSL_FUNC_KEYMGMT_##id, (void (*)(void)) function }
+
+/* clang-format off */
+#define KEYMGMT_FUNCTIONS(type)                                         \
+        {                                                               \
+                F(NEW, type##_new),                                     \
+                F(LOAD, keymgmt_load),                                  \
+                F(FREE, keymgmt_free),                                  \
+                F(DUP, keymgmt_dup),                                    \
+                F(HAS, keymgmt_has),                                    \
+                F(MATCH, keymgmt_match),                                \
+                F(VALIDATE, keymgmt_validate),                          \
+                F(EXPORT, keymgmt_export),                              \
+                F(EXPORT_TYPES, type##_types),                          \
+                F(IMPORT, keymgmt_import),                              \
+                F(IMPORT_TYPES, type##_types),                          \
+                F(GET_PARAMS, keymgmt_get_params),                      \
+                F(GETTABLE_PARAMS, type##_gettable_params),             \
+                F(SET_PARAMS, keymgmt_set_params),                      \
+                F(SETTABLE_PARAMS, type##_settable_params),             \
+                F(GEN_INIT, type##_gen_init),                           \
+                F(GEN_SET_TEMPLATE, local_gen_set_template),            \
+                F(GEN_SET_PARAMS, local_gen_set_params),                \
+                F(GEN_SETTABLE_PARAMS, local_gen_settable_params),      \
+                F(GEN, local_gen_run),                                  \
+                F(GEN_CLEANUP, local_gen_free),                         \
+                F(QUERY_OPERATION_NAME, type##_query_operation_name),   \
+                { 0, NULL },                                            \
+        }
+/* clang-format on */
+
+const OSSL_DISPATCH keymgmt_rsa_functions[] = KEYMGMT_FUNCTIONS(rsa);
+const OSSL_DISPATCH keymgmt_ec_functions[] = KEYMGMT_FUNCTIONS(ec);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* csign.so: loading registers tables and does nothing else.  Every process of a host may load it by
+ * way of openssl.cnf, and most never sign. */
+
+#include "provider/provider.h"
+
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "lib/config.h"
+#include "lib/ossl.h"
+
+#define NAME       "csign"
+#define PROPERTIES "provider=csign"
+
+/* clang-format off */
+static const OSSL_ALGORITHM keymgmt_algorithms[] = {
+        { "RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, keymgmt_rsa_functions, "keys held by a csign service" },
+        { "EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, keymgmt_ec_functions, "keys held by a csign service" },
+        { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM signature_algorithms[] = {
+        { SIGNATURE_NAME, PROPERTIES, signature_functions, "signatures over a hash, made by a csign service" },
+        { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM store_algorithms[] = {
+        { "csign", PROPERTIES, store_functions, "keys and certificates by csign: URI" },
+        { NULL, NULL, NULL, NULL },
+};
+
+/* PEM to DER, then DER to a key: the first must be named DER, or readers of PEM files do not look at it. */
+static const OSSL_ALGORITHM decoder_algorithms[] = {
+        { "DER", PROPERTIES ",input=pem", decoder_pem_functions, "csign key references" },
+        { "RSA", PROPERTIES ",input=der,structure=csign", decoder_rsa_functions, "csign key references" },
+        { "EC", PROPERTIES ",input=der,structure=csign", decoder_ec_functions, "csign key references" },
+        { NULL, NULL, NULL, NULL },
+};
+/* clang-format on */
+
+static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *no_cache) {
+        *no_cache = 0;
+
+        switch (operation) {
+        case OSSL_OP_KEYMGMT:
+                return keymgmt_algorithms;
+        case OSSL_OP_SIGNATURE:
+                return signature_algorithms;
+        case OSSL_OP_STORE:
+                return store_algorithms;
+        case OSSL_OP_DECODER:
+                return decoder_algorithms;
+        }
+        return NULL;
+}
+
+static const OSSL_PARAM *gettable_params(void *provctx) {
+        static const OSSL_PARAM params[] = {
+                OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
+                OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
+                OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
+                OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
+                OSSL_PARAM_END,
+        };
+
+        return params;
+}
+
+static int get_params(void *provctx, OSSL_PARAM params[]) {
+        OSSL_PARAM *p;
+
+        p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_NAME);
+        if (p && !OSSL_PARAM_set_utf8_ptr(p, NAME))
+                return 0;
+        p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_VERSION);
+        if (p && !OSSL_PARAM_set_utf8_ptr(p, CSIGN_VERSION))
+                return 0;
+        p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_BUILDINFO);
+        if (p && !OSSL_PARAM_set_utf8_ptr(p, CSIGN_VERSION))
+                return 0;
+        p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+        return !p || OSSL_PARAM_set_int(p, 1);
+}
+
+static const OSSL_ITEM *get_reason_strings(void *provctx) {
+        return core_reasons();
+}
+
+/* May run while the process exits, or never: nothing that matters happens here. */
+static void teardown(void *provctx) {
+        Provider *p = provctx;
+
+        sidecar_client_free(atomic_load(&p->client));
+        for (size_t i = 0; i < HASH_IDS_MAX; i++)
+                EVP_MD_free(atomic_load(&p->digests[i]));
+        OSSL_LIB_CTX_free(p->libctx);
+        free(p);
+}
+
+static int parse_timeout(const char *text, uint64_t *ret, Error *e) {
+        Error why = {};
+        int r;
+
+        if (!text)
+                return 0;
+
+        r = config_seconds(text, ret, &why);
+        if (r < 0)
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "timeout in openssl.cnf: %s", why.detail);
+        return 0;
+}
+
+SidecarClient *provider_client(Provider *p, Error *e) {
+        SidecarClient *seen = atomic_load(&p->client), *mine = NULL;
+        uint64_t timeout_usec = 0;
+
+        if (seen)
+                return seen;
+
+        /* The variable is there to override, for one run, what the host has set. */
+        if (parse_timeout(p->timeout, &timeout_usec, e) < 0 ||
+            sidecar_client_new(&mine, secure_getenv("CSIGN_BUS") ? NULL : p->address, timeout_usec,
+                               e) < 0)
+                return NULL;
+
+        if (atomic_compare_exchange_strong(&p->client, &seen, mine))
+                return mine;
+        sidecar_client_free(mine);
+        return seen;
+}
+
+const EVP_MD *provider_digest(Provider *p, const HashAlg *hash) {
+        _Atomic(EVP_MD *) *slot = &p->digests[hash->id % HASH_IDS_MAX];
+        EVP_MD *seen = atomic_load(slot), *mine;
+
+        if (seen)
+                return seen;
+
+        mine = EVP_MD_fetch(p->libctx, hash->name, NULL);
+        if (!mine || atomic_compare_exchange_strong(slot, &seen, mine))
+                return mine;
+        EVP_MD_free(mine);
+        return seen;
+}
+
+const HashAlg *provider_hash_by_name(Provider *p, const char *name) {
+        const HashAlg *hash = hash_alg_by_name(name);
+        _cleanup_(EVP_MD_freep) EVP_MD *md = NULL;
+
+        if (hash)
+                return hash;
+
+        md = EVP_MD_fetch(p->libctx, name, NULL);
+        for (size_t i = 0; md && (hash = hash_alg_at(i)); i++)
+                if (EVP_MD_is_a(md, hash->name))
+                        return hash;
+        return NULL;
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+        { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void)) teardown },
+        { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) gettable_params },
+        { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) get_params },
+        { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) query_operation },
+        { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void)) get_reason_strings },
+        { 0, NULL },
+};
+
+/* libcrypto may call this in the middle of its own initialisation: nothing here may touch the
+ * application's library context. */
+_public_ OSSL_provider_init_fn OSSL_provider_init;
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **provctx) {
+        Provider *p;
+
+        p = calloc(1, sizeof(*p));
+        if (!p)
+                return 0;
+
+        core_init(&p->core, handle, in);
+        p->address = core_config(&p->core, "sidecar-address");
+        p->timeout = core_config(&p->core, "timeout");
+        p->libctx = OSSL_LIB_CTX_new_from_dispatch(handle, in);
+        if (!p->libctx) {
+                free(p);
+                return 0;
+        }
+
+        *out = provider_functions;
+        *provctx = p;
+        return 1;
+}
