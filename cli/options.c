@@ -174,7 +174,7 @@ int options_parse(const Verb *v, int argc, char *argv[], char ***ret_args, size_
 
         getopt_table(v, rows, n, &g);
         opterr = 0;
-        optind = 1;
+        optind = 0; /* glibc: begin anew, with these short options */
         while ((c = getopt_long(argc, argv, g.shorts, g.longs, NULL)) != -1) {
                 const Option *o;
 
