@@ -475,6 +475,10 @@ void sidecar_bus_free(SidecarBus *b) {
 
 /* ---- one call ---- */
 
+static bool is_disconnect(int r) {
+        return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE || r == -ESHUTDOWN || r == -ECHILD;
+}
+
 static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_error *error,
                        Error *e) {
         static const struct {
@@ -487,14 +491,10 @@ static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_e
                 { SD_BUS_ERROR_NO_REPLY, -CSIGN_E_TIMEOUT },
                 { SD_BUS_ERROR_TIMEOUT, -CSIGN_E_TIMEOUT },
                 { SD_BUS_ERROR_ACCESS_DENIED, -CSIGN_E_LOCAL_POLICY },
-                { SD_BUS_ERROR_UNKNOWN_METHOD, -CSIGN_E_BAD_ANSWER },
-                { SD_BUS_ERROR_UNKNOWN_INTERFACE, -CSIGN_E_BAD_ANSWER },
-                { SD_BUS_ERROR_UNKNOWN_OBJECT, -CSIGN_E_BAD_ANSWER },
-                { SD_BUS_ERROR_INVALID_ARGS, -CSIGN_E_BAD_ANSWER },
         };
         const char *address = l->place->address;
         const char *message = error->message ? error->message : strerror(-r);
-        int code = -CSIGN_E_SIDECAR_UNAVAILABLE;
+        int code = is_disconnect(r) ? -CSIGN_E_SIDECAR_UNAVAILABLE : -CSIGN_E_BAD_ANSWER;
 
         for (size_t i = 0; i < ELEMENTSOF(codes); i++)
                 if (sd_bus_error_has_name(error, codes[i].name))

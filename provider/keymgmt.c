@@ -65,10 +65,11 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb,
         Error e = {};
 
         if (key_is_remote(k) && (selection & SELECT_PRIVATE)) {
-                error_set(&e, -CSIGN_E_NOT_PERMITTED,
-                          "refused: the private key of '%s' is in the signing service and stays "
-                          "there",
-                          k->name);
+                error_set_rule(
+                        &e, -CSIGN_E_NOT_PERMITTED, "private-key",
+                        "refused: the private key of '%s' is in the signing service and stays "
+                        "there",
+                        k->name);
                 return core_raise(&k->prov->core, &e);
         }
         return k->pkey && EVP_PKEY_export(k->pkey, selection, param_cb, cbarg) == 1;

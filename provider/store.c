@@ -66,14 +66,15 @@ static int store_close(void *ctx) {
 static void *store_open(void *provctx, const char *uri) {
         Provider *p = provctx;
         StoreCtx *s;
-        Error e = {};
+        Error e = {}, why = {};
 
         s = calloc(1, sizeof(*s));
         if (!s)
                 return NULL;
 
         s->prov = p;
-        if (key_uri_parse(uri, &s->uri, &e) < 0) {
+        if (key_uri_parse(uri, &s->uri, &why) < 0) {
+                error_set(&e, why.code, "'%s': %s", uri, why.detail);
                 (void) core_raise(&p->core, &e);
                 (void) store_close(s);
                 return NULL;
