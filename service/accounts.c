@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of accounts and users. */
+
+#include "service/accounts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "lib/alg.h"
+#include "lib/ossl.h"
+#include "service/db/queries.h"
+
+/* ---- reading ---- */
+
+static void account_from_row(DbRow *row, Account *a) {
+        snprintf(a->id, sizeof(a->id), "%s", db_row_text(row, 0));
+        snprintf(a->tsg, sizeof(a->tsg), "%s", db_row_text(row, 1));
+        snprintf(a->name, sizeof(a->name), "%s", db_row_text(row, 2));
+        snprintf(a->path, sizeof(a->path), "%s", db_row_text(row, 3));
+        a->enabled = strcmp(db_row_text(row, 4), "enabled") == 0;
+        a->created = (uint64_t) db_row_int(row, 5);
+        a->expires = (uint64_t) db_row_int(row, 6);
+}
+
+static int take_account_key(DbRow *row, void *userdata) {
+        Account *a = userdata;
+        AccountKey *k = &a->keys[a->n_keys];
+        const uint8_t *thumbprint;
+        size_t len;
+
+        if (a->n_keys >= ACCOUNT_KEYS_MAX)
+                return -E2BIG;
+        snprintf(k->id, sizeof(k->id), "%s", db_row_text(row, 0));
+        thumbprint = db_row_blob(row, 1, &len);
+        if (len != SHA256_SIZE)
+                return -EBADMSG;
+        memcpy(k->thumbprint, thumbprint, SHA256_SIZE);
+        snprintf(k->algorithm, sizeof(k->algorithm), "%s", db_row_text(row, 2));
+        a->n_keys++;
+        return 0;
+}
+
+typedef struct Listing {
+        DbConn *c;
+        int (*fn)(const Account *a, void *userdata);
+        void *userdata;
+        Error *e;
+} Listing;
+
+static int list_row(DbRow *row, void *userdata) {
+        Listing *l = userdata;
+        Account a = {};
+        int r;
+
+        account_from_row(row, &a);
+        r = db_query(l->c, SQL_ACCOUNT_KEYS, DB_ARGS(DB_TEXT(a.id)), take_account_key, &a, l->e);
+        return r < 0 ? r : l->fn(&a, l->userdata);
+}
+
+static int list(Db *db, const char *sql, const DbValue *args, size_t n, Listing *l) {
+        int r;
+
+        r = db_acquire(db, &l->c, l->e);
+        if (r < 0)
+                return r;
+        r = db_query(l->c, sql, args, n, list_row, l, l->e);
+        db_release(db, l->c);
+        return r;
+}
+
+int account_list(Db *db, const char *scope, const char *after, unsigned limit,
+                 int (*fn)(const Account *a, void *userdata), void *userdata, Error *e) {
+        Listing l = { .fn = fn, .userdata = userdata, .e = e };
+
+        return list(db, SQL_ACCOUNT_LIST, DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_INT(limit)),
+                    &l);
+}
+
+static int copy_account(const Account *a, void *userdata) {
+        *(Account *) userdata = *a;
+        return 0;
+}
+
+int account_by_id(Db *db, const char *scope, const char *id, Account *ret, Error *e) {
+        Account a = {};
+        Listing l = { .fn = copy_account, .userdata = &a, .e = e };
+        int r;
+
+        r = list(db, SQL_ACCOUNT_BY_ID, DB_ARGS(DB_TEXT(scope), DB_TEXT(id)), &l);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return error_set_rule(e, -CSIGN_E_NOT_FOUND, "scope", "there is no such account");
+        *ret = a;
+        return 0;
+}
+
+/* ---- logging in ---- */
+
+static int take_login(DbRow *row, void *userdata) {
+        AccountLogin *l = userdata;
+        const uint8_t *spki;
+        size_t len;
+
+        spki = db_row_blob(row, 0, &len);
+        l->enabled = strcmp(db_row_text(row, 1), "enabled") == 0;
+        l->expires = (uint64_t) db_row_int(row, 2);
+        snprintf(l->path, sizeof(l->path), "%s", db_row_text(row, 3));
+        snprintf(l->tsg, sizeof(l->tsg), "%s", db_row_text(row, 4));
+        buf_clear(&l->spki);
+        return buf_append(&l->spki, spki, len);
+}
+
+int account_login(Db *db, const char *id, const uint8_t thumbprint[static SHA256_SIZE],
+                  AccountLogin *ret, Error *e) {
+        int r;
+
+        r = db_read(db, SQL_ACCOUNT_LOGIN, DB_ARGS(DB_TEXT(id), DB_BLOB(thumbprint, SHA256_SIZE)),
+                    take_login, ret, e);
+        if (r == 0)
+                return error_set_rule(
+                        e, -CSIGN_E_UNAUTHENTICATED, "client-key",
+                        "there is no account '%.40s' with the key of this TLS connection", id);
+        return r < 0 ? r : 0;
+}
+
+/* ---- keys ---- */
+
+const char *account_key_algorithm(const EVP_PKEY *key) {
+        const KeyAlg *alg;
+
+        if (EVP_PKEY_is_a(key, "ED25519"))
+                return "Ed25519";
+        alg = key_alg_of_pkey(key);
+        return alg && strcmp(alg->name, "P-521") != 0 ? alg->name : NULL;
+}
+
+int account_key_parse(const char *pem, Buf *spki, const char **ret_algorithm, Error *e) {
+        _cleanup_(BIO_free_allp) BIO *bio = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        unsigned char *der = NULL;
+        const char *algorithm;
+        int len, r;
+
+        bio = BIO_new_mem_buf(pem, -1);
+        if (!bio)
+                return -ENOMEM;
+        ERR_set_mark();
+        key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+        ERR_pop_to_mark();
+        if (!key)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'public_key' is not a PEM public key (BEGIN PUBLIC KEY)");
+
+        algorithm = account_key_algorithm(key);
+        if (!algorithm)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "an account's key is P-256, P-384, Ed25519, or RSA of 2048, 3072 "
+                                 "or 4096 bits");
+
+        len = i2d_PUBKEY(key, &der);
+        if (len <= 0)
+                return -EIO;
+        buf_clear(spki);
+        r = buf_append(spki, der, (size_t) len);
+        OPENSSL_free(der);
+        if (r >= 0)
+                *ret_algorithm = algorithm;
+        return r;
+}
+
+/* ---- changes ---- */
+
+int account_insert(DbConn *c, const Account *a, const Buf *spki, Error *e) {
+        const AccountKey *k = &a->keys[0];
+        int r;
+
+        r = db_exec(c, SQL_ACCOUNT_INSERT,
+                    DB_ARGS(DB_TEXT(a->id), DB_TEXT(a->tsg), DB_TEXT(a->name), DB_TEXT(a->path),
+                            DB_INT(a->created), DB_INT(a->expires)),
+                    e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is an account '%s' already",
+                                 a->path);
+        if (r < 0)
+                return r;
+
+        r = db_exec(c, SQL_ACCOUNT_KEY_INSERT,
+                    DB_ARGS(DB_TEXT(k->id), DB_TEXT(a->id), DB_BLOB(k->thumbprint, SHA256_SIZE),
+                            DB_BLOB(spki->data, spki->len), DB_TEXT(k->algorithm),
+                            DB_INT(a->created)),
+                    e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS,
+                                 "an account with this public key exists already");
+        return r;
+}
+
+int account_set_enabled(DbConn *c, const char *id, bool enabled, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_ACCOUNT_SET_STATE,
+                    DB_ARGS(DB_TEXT(enabled ? "enabled" : "disabled"), DB_TEXT(id)), e);
+        if (r >= 0 && !enabled)
+                r = db_exec(c, SQL_TOKEN_DROP, DB_ARGS(DB_TEXT(id)), e);
+        return r;
+}
+
+int user_insert(DbConn *c, const char *id, const char *tsg, const char *name, Role role,
+                uint64_t created, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_USER_INSERT,
+                    DB_ARGS(DB_TEXT(id), DB_TEXT(tsg), DB_TEXT(name), DB_TEXT(role_name(role)),
+                            DB_INT(created)),
+                    e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a user '%s' already", name);
+        return r;
+}
+
+int user_api_key_insert(DbConn *c, const char *user_id, const uint8_t hash[static SHA256_SIZE],
+                        uint64_t created, Error *e) {
+        char id[ID_MAX];
+        int r;
+
+        r = id_new(id, "apk");
+        if (r < 0)
+                return r;
+        return db_exec(
+                c, SQL_API_KEY_INSERT,
+                DB_ARGS(DB_TEXT(id), DB_TEXT(user_id), DB_BLOB(hash, SHA256_SIZE), DB_INT(created)),
+                e);
+}
+
+const char *role_name(Role role) {
+        return role == ROLE_OWNER ? "owner" : "none";
+}
+
+Role role_by_name(const char *name) {
+        return strcmp(name, "owner") == 0 ? ROLE_OWNER : ROLE_NONE;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Built-in accounts: what sidecars authenticate as. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "service/accounts.h"
+#include "service/api.h"
+#include "service/clock.h"
+#include "service/policy.h"
+#include "service/tsg.h"
+
+#define DAYS_MAX 3650
+
+/* ---- showing ---- */
+
+static void write_account_key(JsonOut *o, const AccountKey *k) {
+        json_begin_object(o, NULL);
+        json_out_str(o, "id", k->id);
+        json_out_hex(o, "thumbprint", k->thumbprint, sizeof(k->thumbprint));
+        json_out_str(o, "algorithm", k->algorithm);
+        json_end_object(o);
+}
+
+static void write_account(JsonOut *o, const Account *a) {
+        char created[CLOCK_TEXT_MAX], expires[CLOCK_TEXT_MAX];
+
+        json_begin_object(o, NULL);
+        json_out_str(o, "id", a->id);
+        json_out_str(o, "path", a->path);
+        json_out_str(o, "tsg", a->tsg);
+        json_out_str(o, "name", a->name);
+        json_out_str(o, "state", a->enabled ? "enabled" : "disabled");
+        json_out_str(o, "created", clock_text_seconds(a->created, created));
+        json_out_str(o, "expires", clock_text_seconds(a->expires, expires));
+        json_begin_array(o, "keys");
+        for (size_t i = 0; i < a->n_keys; i++)
+                write_account_key(o, &a->keys[i]);
+        json_end_array(o);
+        json_end_object(o);
+}
+
+static int reply_account(Request *req, const Account *a) {
+        JsonOut o = JSON_OUT(&req->reply);
+
+        write_account(&o, a);
+        return o.r;
+}
+
+static int find_account(Request *req, Account *ret, Error *e) {
+        int r;
+
+        r = account_by_id(req->service->db, req->principal->tsg, req->params[0], ret, e);
+        return r == -CSIGN_E_NOT_FOUND ? policy_unreachable(req->principal, r, "account", NULL, e)
+                                       : r;
+}
+
+int api_account_get(Request *req, Error *e) {
+        Account a;
+        int r;
+
+        r = find_account(req, &a, e);
+        return r < 0 ? r : reply_account(req, &a);
+}
+
+typedef struct Listing {
+        JsonOut o;
+        unsigned left;
+        char last[PATH_MAX_LEN];
+        bool more;
+} Listing;
+
+static int list_account(const Account *a, void *userdata) {
+        Listing *l = userdata;
+
+        if (l->left == 0) {
+                l->more = true;
+                return 0;
+        }
+        l->left--;
+        snprintf(l->last, sizeof(l->last), "%s", a->path);
+        write_account(&l->o, a);
+        return l->o.r;
+}
+
+int api_account_list(Request *req, Error *e) {
+        Listing l = { .o = JSON_OUT(&req->reply) };
+        char after[PATH_MAX_LEN];
+        int r;
+
+        r = request_limit(req, &l.left, e);
+        if (r >= 0)
+                r = request_path(req, "cursor", after, e);
+        if (r < 0)
+                return r;
+
+        json_begin_object(&l.o, NULL);
+        json_begin_array(&l.o, "accounts");
+        r = account_list(req->service->db, req->principal->tsg, after, l.left + 1, list_account, &l,
+                         e);
+        if (r < 0)
+                return r;
+        json_end_array(&l.o);
+        json_out_str(&l.o, "next_cursor", l.more ? l.last : "");
+        json_end_object(&l.o);
+        return l.o.r;
+}
+
+/* ---- making ---- */
+
+typedef struct NewAccount {
+        const char *path, *public_key; /* as asked */
+        uint32_t days;
+        Account account;
+        Buf spki;
+} NewAccount;
+
+static void new_account_done(NewAccount *n) {
+        buf_done(&n->spki);
+}
+
+static int place_account(Request *req, NewAccount *n, Error *e) {
+        const Principal *p = req->principal;
+        char tsg_path[PATH_MAX_LEN];
+        Account *a = &n->account;
+        Tsg tsg;
+        int r;
+
+        r = path_normalize(n->path, a->path, e);
+        if (r >= 0)
+                r = path_split(a->path, tsg_path, a->name, e);
+        if (r < 0)
+                return r;
+        r = tsg_by_path(req->service->db, p->tsg, tsg_path, &tsg, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(p, r, "TSG", tsg_path, e);
+        if (r < 0)
+                return r;
+
+        if (n->days > DAYS_MAX)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'validity_days' is 1 to %d", DAYS_MAX);
+        snprintf(a->tsg, sizeof(a->tsg), "%s", tsg.id);
+        a->enabled = true;
+        a->created = clock_now();
+        a->expires = a->created + (n->days ?: 365) * USEC_PER_DAY;
+        return id_new(a->id, "acc");
+}
+
+static int take_public_key(NewAccount *n, Error *e) {
+        AccountKey *k = &n->account.keys[0];
+        const char *algorithm;
+        int r;
+
+        r = account_key_parse(n->public_key, &n->spki, &algorithm, e);
+        if (r < 0)
+                return r;
+        sha256(n->spki.data, n->spki.len, k->thumbprint);
+        snprintf(k->algorithm, sizeof(k->algorithm), "%s", algorithm);
+        n->account.n_keys = 1;
+        return id_new(k->id, "ack");
+}
+
+static int insert_account(DbConn *c, void *userdata, Error *e) {
+        const NewAccount *n = userdata;
+
+        return account_insert(c, &n->account, &n->spki, e);
+}
+
+static int commit_account(Request *req, NewAccount *n, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "account.create");
+        const Account *a = &n->account;
+        _cleanup_(buf_done) Buf thumbprint = {};
+        int r;
+
+        r = buf_append_hex(&thumbprint, a->keys[0].thumbprint, SHA256_SIZE);
+        if (r >= 0)
+                r = audit_entry_change(&rec, &event, "account", a->id, "path", a->path, "tsg",
+                                       a->tsg, "thumbprint", buf_str(&thumbprint), NULL);
+        return r < 0 ? r : request_commit(req, insert_account, n, &rec, e);
+}
+
+int api_account_create(Request *req, Error *e) {
+        static const JsonField fields[] = {
+                { "path", json_field_string, offsetof(NewAccount, path), JSON_REQUIRED },
+                { "public_key", json_field_string, offsetof(NewAccount, public_key),
+                  JSON_REQUIRED },
+                { "validity_days", json_field_u32, offsetof(NewAccount, days) },
+        };
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        _cleanup_(new_account_done) NewAccount n = {};
+        int r;
+
+        r = request_body(req, fields, ELEMENTSOF(fields), &n, &root, e);
+        if (r >= 0)
+                r = place_account(req, &n, e);
+        if (r >= 0)
+                r = take_public_key(&n, e);
+        if (r >= 0)
+                r = commit_account(req, &n, e);
+        if (r < 0)
+                return r;
+        req->status = 201;
+        return reply_account(req, &n.account);
+}
+
+/* ---- changing ---- */
+
+typedef struct AccountChange {
+        const char *id;
+        const char *state;
+} AccountChange;
+
+static int apply_change(DbConn *c, void *userdata, Error *e) {
+        const AccountChange *change = userdata;
+
+        return account_set_enabled(c, change->id, strcmp(change->state, "enabled") == 0, e);
+}
+
+static int commit_change(Request *req, const Account *a, AccountChange *change, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "account.change");
+        int r;
+
+        r = audit_entry_change(&rec, &event, "account", a->id, "path", a->path, "state",
+                               change->state, NULL);
+        return r < 0 ? r : request_commit(req, apply_change, change, &rec, e);
+}
+
+int api_account_change(Request *req, Error *e) {
+        static const JsonField fields[] = {
+                { "state", json_field_string, offsetof(AccountChange, state), JSON_REQUIRED },
+        };
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        AccountChange change = { .id = req->params[0] };
+        Account a;
+        int r;
+
+        r = request_body(req, fields, ELEMENTSOF(fields), &change, &root, e);
+        if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
+                r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
+        if (r >= 0)
+                r = find_account(req, &a, e);
+        if (r >= 0)
+                r = commit_change(req, &a, &change, e);
+        if (r >= 0)
+                r = find_account(req, &a, e);
+        return r < 0 ? r : reply_account(req, &a);
+}

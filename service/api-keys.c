@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signing keys: seeing, making, enabling and disabling them. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/api.h"
+#include "service/ca/ca.h"
+#include "service/clock.h"
+#include "service/policy.h"
+
+/* ---- showing ---- */
+
+static void write_certificate(JsonOut *o, const Buf *der) {
+        if (der->len > 0)
+                json_out_base64(o, NULL, der->data, der->len);
+}
+
+static void write_key(JsonOut *o, const Key *k) {
+        char created[CLOCK_TEXT_MAX];
+
+        json_begin_object(o, NULL);
+        json_out_str(o, "id", k->id);
+        json_out_str(o, "path", k->path);
+        json_out_str(o, "tsg", k->tsg);
+        json_out_str(o, "name", k->name);
+        json_out_str(o, "algorithm", k->alg->name);
+        json_out_str(o, "state", k->enabled ? "enabled" : "disabled");
+        json_out_u64(o, "version", k->version);
+        json_out_u64(o, "primary_version", k->primary_version);
+        json_out_str(o, "created", clock_text_seconds(k->created, created));
+        json_out_str(o, "description", buf_str(&k->description));
+        json_begin_array(o, "schemes");
+        for (Scheme s = SCHEME_RSA_PKCS1; s <= SCHEME_ECDSA; s++)
+                if (k->alg->schemes & SCHEME_BIT(s))
+                        json_out_str(o, NULL, scheme_name(s));
+        json_end_array(o);
+        json_out_base64(o, "public_key", k->spki.data, k->spki.len);
+        json_begin_array(o, "certificates");
+        write_certificate(o, &k->certificate);
+        write_certificate(o, &k->authority);
+        json_end_array(o);
+        json_end_object(o);
+}
+
+static int reply_key(Request *req, const Key *k) {
+        JsonOut o = JSON_OUT(&req->reply);
+
+        write_key(&o, k);
+        return o.r;
+}
+
+static int find_key(Request *req, uint32_t version, Key **ret, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = key_by_id(&req->service->keys, req->params[0], version, &k, e);
+        if (r >= 0)
+                r = policy_check_key(req->principal, k, NULL, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(k);
+        return 0;
+}
+
+int api_key_get(Request *req, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        uint64_t version;
+        int r;
+
+        r = request_number(req, "version", UINT32_MAX, &version, e);
+        if (r >= 0)
+                r = find_key(req, (uint32_t) version, &k, e);
+        return r < 0 ? r : reply_key(req, k);
+}
+
+int api_key_resolve(Request *req, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        char path[PATH_MAX_LEN];
+        uint64_t version;
+        int r;
+
+        if (!form_get(&req->query, "path"))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'path' is missing");
+        r = request_path(req, "path", path, e);
+        if (r >= 0)
+                r = request_number(req, "version", UINT32_MAX, &version, e);
+        if (r >= 0)
+                r = key_by_path(&req->service->keys, path, (uint32_t) version, &k, e);
+        if (r >= 0)
+                r = policy_check_key(req->principal, k, path, e);
+        return r < 0 ? r : reply_key(req, k);
+}
+
+typedef struct Listing {
+        JsonOut o;
+        unsigned left;
+        char last[PATH_MAX_LEN];
+        bool more;
+} Listing;
+
+static int list_key(const Key *k, void *userdata) {
+        Listing *l = userdata;
+
+        if (l->left == 0) {
+                l->more = true;
+                return 0;
+        }
+        l->left--;
+        snprintf(l->last, sizeof(l->last), "%s", k->path);
+        write_key(&l->o, k);
+        return l->o.r;
+}
+
+int api_key_list(Request *req, Error *e) {
+        Listing l = { .o = JSON_OUT(&req->reply) };
+        char prefix[PATH_MAX_LEN], after[PATH_MAX_LEN];
+        int r;
+
+        r = request_limit(req, &l.left, e);
+        if (r >= 0)
+                r = request_path(req, "prefix", prefix, e);
+        if (r >= 0)
+                r = request_path(req, "cursor", after, e);
+        if (r < 0)
+                return r;
+
+        json_begin_object(&l.o, NULL);
+        json_begin_array(&l.o, "keys");
+        r = key_list(req->service->db, req->principal->tsg, prefix, after, l.left + 1, list_key, &l,
+                     e);
+        if (r < 0)
+                return r;
+        json_end_array(&l.o);
+        json_out_str(&l.o, "next_cursor", l.more ? l.last : "");
+        json_end_object(&l.o);
+        return l.o.r;
+}
+
+/* ---- making ---- */
+
+typedef struct NewKey {
+        /* as asked */
+        const char *path, *algorithm, *description, *certificate, *subject;
+        uint32_t days;
+
+        Key *key;
+        bool certified;
+        Authority authority;
+        Certificate cert;
+} NewKey;
+
+static void new_key_done(NewKey *n) {
+        key_unref(n->key);
+        authority_done(&n->authority);
+        certificate_done(&n->cert);
+}
+
+static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
+        static const JsonField fields[] = {
+                { "path", json_field_string, offsetof(NewKey, path), JSON_REQUIRED },
+                { "algorithm", json_field_string, offsetof(NewKey, algorithm), JSON_REQUIRED },
+                { "description", json_field_string, offsetof(NewKey, description) },
+                { "certificate", json_field_string, offsetof(NewKey, certificate) },
+                { "subject", json_field_string, offsetof(NewKey, subject) },
+                { "validity_days", json_field_u32, offsetof(NewKey, days) },
+        };
+        int r;
+
+        r = request_body(req, fields, ELEMENTSOF(fields), n, root, e);
+        if (r < 0)
+                return r;
+        if (n->description && strlen(n->description) > 1024)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'description' is longer than 1024 bytes");
+        if (n->certificate && strcmp(n->certificate, "none") != 0 &&
+            strcmp(n->certificate, "builtin") != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'certificate' is none or builtin, not '%.32s'", n->certificate);
+        n->certified = !n->certificate || strcmp(n->certificate, "builtin") == 0;
+        if (!n->certified && (n->subject || n->days))
+                return error_set(
+                        e, -CSIGN_E_BAD_REQUEST,
+                        "'subject' and 'validity_days' are of a certificate, and there is none");
+        return 0;
+}
+
+static int check_algorithm(NewKey *n, Error *e) {
+        char names[256] = "";
+
+        n->key->alg = key_alg_by_name(n->algorithm);
+        if (n->key->alg)
+                return 0;
+        for (size_t i = 0; key_alg_at(i); i++)
+                snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+                         i ? ", " : "", key_alg_at(i)->name);
+        return error_set(e, -CSIGN_E_BAD_REQUEST, "'%.32s' is not an algorithm: there are %s",
+                         n->algorithm, names);
+}
+
+/* Name, place and algorithm; that the name is free is checked for good when the row is written. */
+static int place_key(Request *req, NewKey *n, Error *e) {
+        _cleanup_(key_unrefp) Key *taken = NULL;
+        char tsg_path[PATH_MAX_LEN];
+        Key *k = n->key;
+        Tsg tsg;
+        int r;
+
+        r = path_normalize(n->path, k->path, e);
+        if (r >= 0)
+                r = path_split(k->path, tsg_path, k->name, e);
+        if (r >= 0)
+                r = check_algorithm(n, e);
+        if (r < 0)
+                return r;
+
+        r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, &tsg, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
+        if (r >= 0)
+                r = key_by_path(&req->service->keys, k->path, 0, &taken, e);
+        if (r >= 0 && taken)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a key '%s' already",
+                                 k->path);
+        if (r < 0)
+                return r;
+
+        snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
+        k->version = 1;
+        k->created = clock_now();
+        return id_new(k->id, "key");
+}
+
+static int certify(Request *req, NewKey *n, Error *e) {
+        const Key *k = n->key;
+        CertRequest cr = {
+                .profile = CERT_CODE_SIGNING,
+                .common_name = n->subject ?: (strlen(k->path) <= 64 ? k->path : k->name),
+                .spki = &k->spki,
+                .days = n->days ?: 365,
+        };
+        int r;
+
+        r = authority_above(req->service->db, k->tsg, &n->authority, e);
+        return r < 0 ? r : ca_issue(req->service->keystore, &n->authority, &cr, &n->cert, e);
+}
+
+static int insert_key(DbConn *c, void *userdata, Error *e) {
+        const NewKey *n = userdata;
+        int r;
+
+        r = key_insert(c, n->key, e);
+        if (r >= 0 && n->certified)
+                r = certificate_insert(c, &n->cert, n->key->id, n->key->version, n->authority.id,
+                                       e);
+        return r;
+}
+
+static int commit_key(Request *req, NewKey *n, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "key.create");
+        int r;
+
+        event.key_id = n->key->id;
+        r = audit_entry_change(&rec, &event, "key", n->key->id, "path", n->key->path, "tsg",
+                               n->key->tsg, "algorithm", n->key->alg->name, "certificate_serial",
+                               n->certified ? n->cert.serial : NULL, NULL);
+        return r < 0 ? r : request_commit(req, insert_key, n, &rec, e);
+}
+
+static int make_key(Request *req, NewKey *n, Error *e) {
+        Key *k = n->key = key_new();
+        int r;
+
+        if (!k)
+                return -ENOMEM;
+        r = buf_append_str(&k->description, n->description ?: "");
+        if (r >= 0)
+                r = place_key(req, n, e);
+        if (r >= 0)
+                r = keystore_generate(req->service->keystore, k->id, k->version, k->alg,
+                                      k->alg->schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);
+        if (r >= 0 && n->certified)
+                r = certify(req, n, e);
+        if (r >= 0)
+                r = commit_key(req, n, e);
+        return r;
+}
+
+int api_key_create(Request *req, Error *e) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        _cleanup_(new_key_done) NewKey n = {};
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = read_new_key(req, &n, &root, e);
+        if (r >= 0)
+                r = make_key(req, &n, e);
+        if (r >= 0)
+                r = key_by_id(&req->service->keys, n.key->id, 0, &k, e);
+        if (r < 0)
+                return r;
+        req->status = 201;
+        return k ? reply_key(req, k) : error_set(e, -EIO, "the new key is not in the database");
+}
+
+/* ---- changing ---- */
+
+typedef struct KeyChange {
+        const char *id;
+        const char *state;
+} KeyChange;
+
+static int apply_change(DbConn *c, void *userdata, Error *e) {
+        const KeyChange *change = userdata;
+
+        return key_set_enabled(c, change->id, strcmp(change->state, "enabled") == 0, e);
+}
+
+static int commit_change(Request *req, const Key *k, KeyChange *change, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "key.change");
+        int r;
+
+        event.key_id = k->id;
+        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "state", change->state,
+                               NULL);
+        return r < 0 ? r : request_commit(req, apply_change, change, &rec, e);
+}
+
+int api_key_change(Request *req, Error *e) {
+        static const JsonField fields[] = {
+                { "state", json_field_string, offsetof(KeyChange, state), JSON_REQUIRED },
+        };
+        _cleanup_(key_unrefp) Key *before = NULL, *after = NULL;
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        KeyChange change = { .id = req->params[0] };
+        int r;
+
+        r = request_body(req, fields, ELEMENTSOF(fields), &change, &root, e);
+        if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
+                r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
+        if (r >= 0)
+                r = find_key(req, 0, &before, e);
+        if (r >= 0)
+                r = commit_change(req, before, &change, e);
+        if (r >= 0)
+                r = find_key(req, 0, &after, e);
+        return r < 0 ? r : reply_key(req, after);
+}

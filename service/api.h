@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The handlers, one file a resource.  route.c has the table; docs/openapi.yaml has the contract. */
+
+#include "service/request.h"
+
+int api_health(Request *req, Error *e);
+int api_metrics(Request *req, Error *e);
+int api_oauth_metadata(Request *req, Error *e);
+int api_whoami(Request *req, Error *e);
+
+int api_token(Request *req, Error *e);
+
+int api_key_list(Request *req, Error *e);
+int api_key_resolve(Request *req, Error *e);
+int api_key_get(Request *req, Error *e);
+int api_key_create(Request *req, Error *e);
+int api_key_change(Request *req, Error *e);
+
+int api_sign(Request *req, Error *e);
+int api_sign_many(Request *req, Error *e);
+
+int api_tsg_list(Request *req, Error *e);
+int api_tsg_get(Request *req, Error *e);
+int api_tsg_create(Request *req, Error *e);
+
+int api_account_list(Request *req, Error *e);
+int api_account_get(Request *req, Error *e);
+int api_account_create(Request *req, Error *e);
+int api_account_change(Request *req, Error *e);
+
+int api_audit_records(Request *req, Error *e);
+int api_audit_head(Request *req, Error *e);
+
+int api_authorities(Request *req, Error *e);

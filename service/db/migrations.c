@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schema, as the steps that led to it.  A step that a release has run is never changed: append
+ * one. */
+
+#include "service/db/db-impl.h"
+#include "service/db/queries.h"
+
+/* One transaction each; statements run in order, up to the NULL. */
+static const char *const step_1[] = {
+        "CREATE TABLE tsgs ("
+        " id TEXT PRIMARY KEY, parent TEXT REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, created BIGINT NOT NULL)",
+        "CREATE TABLE tsg_closure ("
+        " ancestor TEXT NOT NULL REFERENCES tsgs (id), descendant TEXT NOT NULL REFERENCES tsgs "
+        "(id),"
+        " depth INTEGER NOT NULL, PRIMARY KEY (ancestor, descendant))",
+        "CREATE INDEX tsg_closure_up ON tsg_closure (descendant, ancestor)",
+
+        "CREATE TABLE users ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " role TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'enabled', created BIGINT NOT NULL,"
+        " UNIQUE (tsg, name))",
+        "CREATE TABLE api_keys ("
+        " id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (id), hash BYTEA NOT NULL "
+        "UNIQUE,"
+        " created BIGINT NOT NULL)",
+
+        "CREATE TABLE accounts ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, state TEXT NOT NULL DEFAULT 'enabled', created BIGINT NOT "
+        "NULL,"
+        " expires BIGINT NOT NULL)",
+        "CREATE INDEX accounts_tsg ON accounts (tsg)",
+        "CREATE TABLE account_keys ("
+        " id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id),"
+        " thumbprint BYTEA NOT NULL UNIQUE, spki BYTEA NOT NULL, algorithm TEXT NOT NULL,"
+        " created BIGINT NOT NULL)",
+        "CREATE INDEX account_keys_account ON account_keys (account)",
+        "CREATE TABLE tokens ("
+        " hash BYTEA PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id),"
+        " thumbprint BYTEA NOT NULL, issued BIGINT NOT NULL, expires BIGINT NOT NULL)",
+        "CREATE INDEX tokens_expires ON tokens (expires)",
+        "CREATE INDEX tokens_account ON tokens (account)",
+        "CREATE TABLE assertions ("
+        " account TEXT NOT NULL REFERENCES accounts (id), jti TEXT NOT NULL, expires BIGINT NOT "
+        "NULL,"
+        " PRIMARY KEY (account, jti))",
+        "CREATE INDEX assertions_expires ON assertions (expires)",
+
+        "CREATE TABLE keys ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, algorithm TEXT NOT NULL, state TEXT NOT NULL DEFAULT "
+        "'enabled',"
+        " primary_version INTEGER NOT NULL, description TEXT NOT NULL, created BIGINT NOT NULL)",
+        "CREATE INDEX keys_tsg ON keys (tsg)",
+        "CREATE TABLE key_versions ("
+        " key_id TEXT NOT NULL REFERENCES keys (id), version INTEGER NOT NULL, spki BYTEA NOT NULL,"
+        " sealed BYTEA NOT NULL, created BIGINT NOT NULL, PRIMARY KEY (key_id, version))",
+
+        "CREATE TABLE authorities ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL UNIQUE REFERENCES tsgs (id), subject TEXT NOT "
+        "NULL,"
+        " spki BYTEA NOT NULL, sealed BYTEA NOT NULL, certificate BYTEA NOT NULL,"
+        " created BIGINT NOT NULL)",
+        "CREATE TABLE certificates ("
+        " id TEXT PRIMARY KEY, key_id TEXT NOT NULL, version INTEGER NOT NULL,"
+        " authority TEXT NOT NULL REFERENCES authorities (id), serial TEXT NOT NULL UNIQUE,"
+        " not_before BIGINT NOT NULL, not_after BIGINT NOT NULL, der BYTEA NOT NULL,"
+        " FOREIGN KEY (key_id, version) REFERENCES key_versions (key_id, version))",
+        "CREATE INDEX certificates_key ON certificates (key_id, version)",
+
+        /* key_id and request_id repeat what the entry says, to find it: the chain covers the entry.
+         */
+        "CREATE TABLE audit ("
+        " number INTEGER PRIMARY KEY, previous BYTEA NOT NULL, hash BYTEA NOT NULL, entry TEXT NOT "
+        "NULL,"
+        " key_id TEXT, request_id TEXT)",
+        "CREATE INDEX audit_key ON audit (key_id, number) WHERE key_id IS NOT NULL",
+        "CREATE INDEX audit_request ON audit (request_id) WHERE request_id IS NOT NULL",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1 };
+
+static int take_version(DbRow *row, void *userdata) {
+        *(int64_t *) userdata = db_row_int(row, 0);
+        return 0;
+}
+
+static int run_step(DbConn *c, size_t number, Error *e) {
+        int r;
+
+        for (const char *const *sql = steps[number - 1]; *sql; sql++) {
+                r = db_exec(c, *sql, DB_NO_ARGS, e);
+                if (r < 0)
+                        return r;
+        }
+        return db_exec(c, SQL_SCHEMA_SET_VERSION, DB_ARGS(DB_INT(number)), e);
+}
+
+static int migrate(DbConn *c, Error *e) {
+        int64_t version = 0;
+        int r;
+
+        r = db_exec(c, SQL_SCHEMA_TABLE, DB_NO_ARGS, e);
+        if (r >= 0)
+                r = db_query(c, SQL_SCHEMA_VERSION, DB_NO_ARGS, take_version, &version, e);
+        if (r < 0)
+                return r;
+        if (version > (int64_t) ELEMENTSOF(steps))
+                return error_set(
+                        e, -CSIGN_E_BAD_CONFIG,
+                        "the database has schema %lld, and this program knows %zu: it is older "
+                        "than the one that last used the database",
+                        (long long) version, ELEMENTSOF(steps));
+
+        for (size_t i = (size_t) version + 1; i <= ELEMENTSOF(steps); i++) {
+                r = run_step(c, i, e);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int db_migrate(DbConn *c, Error *e) {
+        int r;
+
+        r = db_begin(c, e);
+        if (r < 0)
+                return r;
+        r = migrate(c, e);
+        if (r >= 0)
+                r = db_commit(c, e);
+        if (r < 0)
+                db_rollback(c);
+        return r;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every SQL text of the service, in one place to read. */
+
+#include "service/db/queries.h"
+
+/* ---- transactions, schema ---- */
+
+const char SQL_SAVEPOINT[] = "SAVEPOINT job";
+const char SQL_SAVEPOINT_KEEP[] = "RELEASE job";
+const char SQL_SAVEPOINT_UNDO[] = "ROLLBACK TO job";
+
+const char SQL_SCHEMA_TABLE[] =
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)";
+const char SQL_SCHEMA_VERSION[] = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+const char SQL_SCHEMA_SET_VERSION[] = "INSERT INTO schema_version (version) VALUES (?)";
+
+/* ---- TSGs ---- */
+
+#define TSG_COLUMNS  "t.id, t.parent, t.name, t.path, t.created"
+#define TSG_IN_SCOPE " FROM tsgs t JOIN tsg_closure c ON c.descendant = t.id WHERE c.ancestor = ?"
+
+const char SQL_TSG_INSERT[] =
+        "INSERT INTO tsgs (id, parent, name, path, created) VALUES (?, ?, ?, ?, ?)";
+const char SQL_TSG_CLOSURE_INSERT[] =
+        "INSERT INTO tsg_closure (ancestor, descendant, depth) "
+        "SELECT ?, ?, 0 UNION ALL "
+        "SELECT ancestor, ?, depth + 1 FROM tsg_closure WHERE descendant = ?";
+const char SQL_TSG_BY_ID[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.id = ?";
+const char SQL_TSG_BY_PATH[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path = ?";
+const char SQL_TSG_LIST[] =
+        "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path > ? ORDER BY t.path LIMIT ?";
+const char SQL_TSG_ANCESTORS[] =
+        "SELECT t.id, t.path FROM tsg_closure c JOIN tsgs t ON t.id = c.ancestor "
+        "WHERE c.descendant = ? ORDER BY c.depth DESC";
+
+/* ---- users ---- */
+
+const char SQL_USER_INSERT[] =
+        "INSERT INTO users (id, tsg, name, role, created) VALUES (?, ?, ?, ?, ?)";
+const char SQL_API_KEY_INSERT[] =
+        "INSERT INTO api_keys (id, user_id, hash, created) VALUES (?, ?, ?, ?)";
+const char SQL_USER_BY_API_KEY[] = "SELECT u.id, u.name, u.role, t.id, t.path FROM api_keys a "
+                                   "JOIN users u ON u.id = a.user_id JOIN tsgs t ON t.id = u.tsg "
+                                   "WHERE a.hash = ? AND u.state = 'enabled'";
+
+/* ---- accounts ---- */
+
+#define ACCOUNT_COLUMNS "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires"
+#define ACCOUNT_IN_SCOPE                                                                           \
+        " FROM accounts a JOIN tsg_closure c ON c.descendant = a.tsg WHERE c.ancestor = ?"
+
+const char SQL_ACCOUNT_INSERT[] = "INSERT INTO accounts (id, tsg, name, path, created, expires) "
+                                  "VALUES (?, ?, ?, ?, ?, ?)";
+const char SQL_ACCOUNT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.id = ?";
+const char SQL_ACCOUNT_LIST[] =
+        "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.path > ? ORDER BY a.path LIMIT ?";
+const char SQL_ACCOUNT_SET_STATE[] = "UPDATE accounts SET state = ? WHERE id = ?";
+const char SQL_ACCOUNT_KEY_INSERT[] =
+        "INSERT INTO account_keys (id, account, thumbprint, spki, algorithm, created) "
+        "VALUES (?, ?, ?, ?, ?, ?)";
+const char SQL_ACCOUNT_KEYS[] =
+        "SELECT id, thumbprint, algorithm FROM account_keys WHERE account = ? ORDER BY created, id";
+const char SQL_ACCOUNT_LOGIN[] =
+        "SELECT k.spki, a.state, a.expires, a.path, a.tsg FROM account_keys k "
+        "JOIN accounts a ON a.id = k.account WHERE k.account = ? AND k.thumbprint = ?";
+
+/* ---- tokens ---- */
+
+const char SQL_TOKEN_INSERT[] =
+        "INSERT INTO tokens (hash, account, thumbprint, issued, expires) VALUES (?, ?, ?, ?, ?)";
+const char SQL_TOKEN_BY_HASH[] =
+        "SELECT a.id, a.path, t.id, t.path, k.thumbprint, k.expires, a.state, a.expires FROM "
+        "tokens k "
+        "JOIN accounts a ON a.id = k.account JOIN tsgs t ON t.id = a.tsg WHERE k.hash = ?";
+const char SQL_TOKEN_EXPIRE[] = "DELETE FROM tokens WHERE expires < ?";
+const char SQL_TOKEN_DROP[] = "DELETE FROM tokens WHERE account = ?";
+const char SQL_ASSERTION_INSERT[] =
+        "INSERT INTO assertions (account, jti, expires) VALUES (?, ?, ?)";
+const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
+
+/* ---- keys ---- */
+
+#define KEY_COLUMNS                                                                                \
+        "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
+        "k.created, v.version, v.spki, v.sealed"
+#define KEY_AT_VERSION                                                                             \
+        " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
+        "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
+
+const char SQL_KEY_INSERT[] =
+        "INSERT INTO keys (id, tsg, name, path, algorithm, description, created, primary_version) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 1)";
+const char SQL_KEY_VERSION_INSERT[] =
+        "INSERT INTO key_versions (key_id, version, spki, sealed, created) VALUES (?, ?, ?, ?, ?)";
+const char SQL_KEY_BY_ID[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.id = ?";
+const char SQL_KEY_BY_PATH[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.path = ?";
+const char SQL_KEY_LIST[] =
+        "SELECT " KEY_COLUMNS " FROM keys k "
+        "JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "
+        "JOIN tsg_closure c ON c.descendant = k.tsg "
+        "WHERE c.ancestor = ? AND k.path > ? "
+        "AND (? = '' OR k.path = ? OR (k.path > ? AND k.path < ?)) ORDER BY k.path LIMIT ?";
+const char SQL_KEY_SET_STATE[] = "UPDATE keys SET state = ? WHERE id = ?";
+const char SQL_PATH_TAKEN_BY_KEY[] = "SELECT 1 FROM keys WHERE path = ?";
+const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
+
+/* ---- certificates ---- */
+
+const char SQL_CERTIFICATE_INSERT[] = "INSERT INTO certificates (id, key_id, version, authority, "
+                                      "serial, not_before, not_after, der) "
+                                      "VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const char SQL_CERTIFICATES[] =
+        "SELECT c.der, a.certificate FROM certificates c JOIN authorities a ON a.id = c.authority "
+        "WHERE c.key_id = ? AND c.version = ? ORDER BY c.not_before DESC, c.id LIMIT 1";
+const char SQL_AUTHORITY_INSERT[] =
+        "INSERT INTO authorities (id, tsg, subject, spki, sealed, certificate, created) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)";
+const char SQL_AUTHORITY_BY_TSG[] =
+        "SELECT id, spki, sealed, certificate FROM authorities WHERE tsg = ?";
+
+/* ---- audit ---- */
+
+#define AUDIT_COLUMNS "number, previous, hash, entry"
+
+const char SQL_AUDIT_INSERT[] =
+        "INSERT INTO audit (number, previous, hash, entry, key_id, request_id) "
+        "VALUES (?, ?, ?, ?, ?, ?)";
+const char SQL_AUDIT_HEAD[] = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
+const char SQL_AUDIT_LIST[] =
+        "SELECT " AUDIT_COLUMNS " FROM audit WHERE number > ? ORDER BY number LIMIT ?";
+const char SQL_AUDIT_LIST_BY_KEY[] =
+        "SELECT " AUDIT_COLUMNS
+        " FROM audit WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?";
+const char SQL_AUDIT_LIST_BY_REQUEST[] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE request_id = ? "
+                                         "AND number > ? ORDER BY number LIMIT ?";

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Every SQL text of the service.  A constant's address is the key of the statement caches.
+ *
+ * Times are microseconds since 1970; ids are lib/id.h's; hashes are 32 bytes.  What is read on
+ * behalf of a principal takes the principal's TSG as `scope` and joins tsg_closure with it: a row
+ * out of scope is no row. */
+
+/* transactions */
+extern const char SQL_SAVEPOINT[], SQL_SAVEPOINT_KEEP[], SQL_SAVEPOINT_UNDO[];
+
+/* schema */
+extern const char SQL_SCHEMA_TABLE[], SQL_SCHEMA_VERSION[], SQL_SCHEMA_SET_VERSION[];
+
+/* TSGs.  Columns: id, parent, name, path, created */
+extern const char SQL_TSG_INSERT[];         /* id, parent, name, path, created */
+extern const char SQL_TSG_CLOSURE_INSERT[]; /* id, id, id, parent */
+extern const char SQL_TSG_BY_ID[];          /* scope, id */
+extern const char SQL_TSG_BY_PATH[];        /* scope, path */
+extern const char SQL_TSG_LIST[];           /* scope, after path, limit */
+extern const char SQL_TSG_ANCESTORS[];      /* id; gives ancestor ids and names, the top first */
+
+/* users and their API keys */
+extern const char SQL_USER_INSERT[];     /* id, tsg, name, role, created */
+extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, created */
+extern const char SQL_USER_BY_API_KEY[]; /* hash; user id, name, role, tsg id, tsg path */
+
+/* accounts.  Columns: id, tsg, name, path, state, created, expires */
+extern const char SQL_ACCOUNT_INSERT[];     /* id, tsg, name, path, created, expires */
+extern const char SQL_ACCOUNT_BY_ID[];      /* scope, id */
+extern const char SQL_ACCOUNT_LIST[];       /* scope, after path, limit */
+extern const char SQL_ACCOUNT_SET_STATE[];  /* state, id */
+extern const char SQL_ACCOUNT_KEY_INSERT[]; /* id, account, thumbprint, spki, algorithm, created */
+extern const char SQL_ACCOUNT_KEYS[];       /* account; id, thumbprint, algorithm */
+extern const char SQL_ACCOUNT_LOGIN[]; /* account, thumbprint; spki, state, expires, path, tsg */
+
+/* tokens, and assertions that were used */
+extern const char SQL_TOKEN_INSERT[];     /* hash, account, thumbprint, issued, expires */
+extern const char SQL_TOKEN_BY_HASH[];    /* hash; account id, path, tsg id, tsg path, thumbprint,
+                                             expires, state,    account expires */
+extern const char SQL_TOKEN_EXPIRE[];     /* now */
+extern const char SQL_TOKEN_DROP[];       /* account */
+extern const char SQL_ASSERTION_INSERT[]; /* account, jti, expires */
+extern const char SQL_ASSERTION_EXPIRE[]; /* now */
+
+/* keys.  Columns: see the constant KEY_COLUMNS in queries.c */
+extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, description, created */
+extern const char SQL_KEY_VERSION_INSERT[]; /* key, version, spki, sealed, created */
+extern const char SQL_KEY_BY_ID[];          /* version or 0, id */
+extern const char SQL_KEY_BY_PATH[];        /* version or 0, path */
+extern const char
+        SQL_KEY_LIST[]; /* scope, after path, prefix, prefix, prefix + "/", prefix + "0", limit */
+extern const char SQL_KEY_SET_STATE[];     /* state, id */
+extern const char SQL_PATH_TAKEN_BY_KEY[]; /* path */
+extern const char SQL_PATH_TAKEN_BY_TSG[]; /* path */
+
+/* certificates and the authorities that made them */
+extern const char SQL_CERTIFICATE_INSERT[]; /* id, key, version, authority, serial, not before, not
+                                               after, der */
+extern const char SQL_CERTIFICATES[];       /* key, version; certificate, authority's certificate */
+extern const char SQL_AUTHORITY_INSERT[]; /* id, tsg, subject, spki, sealed, certificate, created */
+extern const char SQL_AUTHORITY_BY_TSG[]; /* tsg; id, spki, sealed, certificate */
+
+/* the audit log.  Columns: number, previous, hash, entry */
+extern const char SQL_AUDIT_INSERT[];          /* number, previous, hash, entry, key, request id */
+extern const char SQL_AUDIT_HEAD[];            /* number, hash */
+extern const char SQL_AUDIT_LIST[];            /* after, limit */
+extern const char SQL_AUDIT_LIST_BY_KEY[];     /* key, after, limit */
+extern const char SQL_AUDIT_LIST_BY_REQUEST[]; /* request id, after, limit */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Signing keys: one version of a key as an immutable, counted, cached object. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/alg.h"
+#include "lib/buf.h"
+#include "lib/id.h"
+#include "lib/key-uri.h"
+#include "service/cache.h"
+#include "service/db/db.h"
+#include "service/tsg.h"
+
+typedef struct Key {
+        CacheObject object;
+        char id[ID_MAX];
+        char tsg[ID_MAX];
+        char name[NAME_MAX_LEN + 1];
+        char path[PATH_MAX_LEN];
+        const KeyAlg *alg;
+        bool enabled;
+        uint32_t version, primary_version;
+        uint64_t created;
+        Buf description;
+        Buf spki;
+        Buf sealed;                 /* opens only in the key store */
+        Buf certificate, authority; /* DER; empty: the key has none */
+        TsgChain above;             /* its TSG, and those above */
+} Key;
+
+static inline void key_unref(Key *k) {
+        if (k)
+                cache_object_unref(&k->object);
+}
+DEFINE_CLEANUP(Key, key_unref)
+
+/* Whether the key lies in the TSG or below it. */
+bool key_is_below(const Key *k, const char *tsg);
+
+typedef struct KeyStorage {
+        Db *db;
+        Cache *cache;
+} KeyStorage;
+
+/* A reference, or *ret NULL when there is no such key or version; version 0: the primary.  These do
+ * not decide whether the caller may see it: policy.h does. */
+int key_by_id(const KeyStorage *s, const char *id, uint32_t version, Key **ret, Error *e);
+int key_by_path(const KeyStorage *s, const char *path, uint32_t version, Key **ret, Error *e);
+
+/* Up to limit keys of the scope by path, after `after`; prefix "" or a TSG's or a key's path.  Not
+ * cached; the key is valid until fn returns. */
+int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
+             int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
+
+/* ---- changes, for audit jobs ---- */
+
+/* id, tsg, name, path, alg, version, created, description, spki and sealed.
+ * -CSIGN_E_ALREADY_EXISTS. */
+int key_insert(DbConn *c, const Key *k, Error *e);
+int key_set_enabled(DbConn *c, const char *id, bool enabled, Error *e);
+
+Key *key_new(void); /* NULL: no memory */

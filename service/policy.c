@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decisions.  No database, no strings that came from outside but to choose words. */
+
+#include "service/policy.h"
+
+#include <assert.h>
+#include <stdbool.h>
+
+#include "service/tsg.h"
+
+/* clang-format off */
+static const struct {
+        bool account, user, owner; /* owner: a user with that role */
+} rights[RIGHTS_MAX_] = {
+        /*                   account  user   owner */
+        [RIGHT_SELF] =     { true,    true,  true  },
+        [RIGHT_KEY_READ] = { true,    true,  true  },
+        [RIGHT_SIGN] =     { true,    true,  false },
+        [RIGHT_ADMIN] =    { false,   false, true  },
+        [RIGHT_AUDIT] =    { false,   false, true  },
+};
+/* clang-format on */
+
+static bool has_right(const Principal *p, Right right) {
+        if (p->type == PRINCIPAL_ACCOUNT)
+                return rights[right].account;
+        return p->role == ROLE_OWNER ? rights[right].owner : rights[right].user;
+}
+
+int policy_check_right(const Principal *p, Right right, Error *e) {
+        assert(p && right > RIGHT_NONE && right < RIGHTS_MAX_);
+
+        if (right == RIGHT_AUDIT && p->tsg_path[0] != '\0')
+                return error_set_rule(
+                        e, -CSIGN_E_NOT_PERMITTED, "role",
+                        "the audit log covers all TSGs: only a principal of the top TSG reads it");
+        if (has_right(p, right))
+                return 0;
+        if (right == RIGHT_SIGN)
+                return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "separation-of-duties",
+                                      "user '%s' administers keys, and so may not sign with them",
+                                      p->name);
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "role",
+                              "%s '%s' has no role that permits this", principal_type_name(p),
+                              p->name);
+}
+
+int policy_unreachable(const Principal *p, int not_found, const char *what, const char *path,
+                       Error *e) {
+        if (path && !path_is_below(path, p->tsg_path))
+                return error_set_rule(e, -CSIGN_E_OUT_OF_SCOPE, "scope",
+                                      "'%s' is not below TSG '%s', where %s '%s' is", path,
+                                      p->tsg_path, principal_type_name(p), p->name);
+        if (path)
+                return error_set_rule(e, not_found, "scope", "there is no %s '%s'", what, path);
+        return error_set_rule(e, not_found, "scope", "there is no such %s below TSG '%s'", what,
+                              p->tsg_path);
+}
+
+int policy_check_key(const Principal *p, const Key *key, const char *asked_path, Error *e) {
+        if (!key || !key_is_below(key, p->tsg))
+                return policy_unreachable(p, -CSIGN_E_KEY_NOT_FOUND, "key", asked_path, e);
+        return 0;
+}
+
+int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
+                      const char **ret_rule, Error *e) {
+        int r;
+
+        assert(p && req && ret_rule);
+
+        r = policy_check_right(p, RIGHT_SIGN, e);
+        if (r < 0)
+                return r;
+        r = policy_check_key(p, key, NULL, e);
+        if (r < 0)
+                return r;
+        if (!key->enabled)
+                return error_set_rule(e, -CSIGN_E_KEY_DISABLED, "key-state", "key '%s' is disabled",
+                                      key->path);
+        r = sign_request_check(req, key->alg, e);
+        if (r < 0)
+                return r;
+
+        *ret_rule = "scope";
+        return 0;
+}

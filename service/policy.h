@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Who may do what: pure functions on rows that were resolved before.  A refusal names its rule;
+ * what is not allowed by a rule is refused. */
+
+#include "lib/error.h"
+#include "lib/sign.h"
+#include "service/keys.h"
+#include "service/principal.h"
+
+/* What a route asks of its caller. */
+typedef enum Right {
+        RIGHT_NONE = 0, /* anybody, without authentication */
+        RIGHT_SELF,     /* any principal */
+        RIGHT_KEY_READ,
+        RIGHT_SIGN,
+        RIGHT_ADMIN, /* TSGs, keys, accounts */
+        RIGHT_AUDIT, /* the log of all TSGs: only at the top */
+        RIGHTS_MAX_,
+} Right;
+
+/* -CSIGN_E_NOT_PERMITTED with rule "role" or "separation-of-duties". */
+int policy_check_right(const Principal *p, Right right, Error *e);
+
+/* Whether p may sign req with the key; key NULL: there is no such row.  *ret_rule names what
+ * allowed it. -CSIGN_E_KEY_NOT_FOUND and -CSIGN_E_OUT_OF_SCOPE (rule "scope"),
+ * -CSIGN_E_KEY_DISABLED ("key-state"), -CSIGN_E_NOT_PERMITTED, and those of sign_request_check().
+ */
+int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
+                      const char **ret_rule, Error *e);
+
+/* Whether p may see the key; asked_path NULL: it was asked for by id. */
+int policy_check_key(const Principal *p, const Key *key, const char *asked_path, Error *e);
+
+/* The words for what p does not reach, which must not tell whether it is there: what lies below p's
+ * own TSG is not found, anything else is out of scope. */
+int policy_unreachable(const Principal *p, int not_found, const char *what, const char *path,
+                       Error *e);

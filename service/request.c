@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walk of one request: authenticate, decide, handle, and one place where failures become
+ * answers. */
+
+#include "service/request.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "service/metrics.h"
+#include "service/problem.h"
+#include "service/route.h"
+
+#define REPLY_MAX     ((size_t) 8 * 1024 * 1024)
+#define LIMIT_DEFAULT 50
+#define LIMIT_MAX     200
+
+int request_init(Request *req, Service *service) {
+        *req = (Request){
+                .service = service,
+                .status = 200,
+                .reply_type = "application/json",
+                .reply = BUF_MAX(REPLY_MAX),
+        };
+        return id_new(req->request_id, "req");
+}
+
+void request_done(Request *req) {
+        principal_unref(req->principal);
+        form_done(&req->query);
+        if (req->body.data)
+                erase(req->body.data, req->body.len);
+        buf_done(&req->body);
+        if (req->reply.data)
+                erase(req->reply.data, req->reply.len);
+        buf_done(&req->reply);
+}
+
+/* ---- the walk ---- */
+
+/* Who tried to administer what it may not is worth a record; the answer stays what it was. */
+static int record_denial(Request *req, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "request.denied");
+        AuditJob job = { .records = &rec, .n_records = 1, .e = e };
+        int r;
+
+        event.rule = req->error.rule;
+        event.code = req->error.code;
+        r = audit_entry_change(&rec, &event, "method", req->route->method, "route",
+                               req->route->pattern, NULL);
+        return r < 0 ? r : audit_commit(req->service->audit, &job);
+}
+
+static int authorize(Request *req) {
+        int r;
+
+        r = authn_principal(&req->service->authn, &req->bearer,
+                            req->has_client_key ? req->client_key : NULL, &req->principal,
+                            &req->error);
+        if (r < 0)
+                return r;
+        r = policy_check_right(req->principal, req->route->right, &req->error);
+        if (r < 0) {
+                Error e = {};
+                int q = record_denial(req, &e);
+
+                if (q < 0) {
+                        req->error = e;
+                        return q;
+                }
+        }
+        return r;
+}
+
+static int walk(Request *req) {
+        int r;
+
+        if (req->error.code != 0)
+                return req->error.code; /* the loop found it wrong already */
+        if (req->route->right != RIGHT_NONE) {
+                r = authorize(req);
+                if (r < 0)
+                        return r;
+        }
+        r = form_check_names(&req->query, req->route->query, &req->error);
+        return r < 0 ? r : req->route->fn(req, &req->error);
+}
+
+void request_run(Request *req) {
+        int r;
+
+        r = walk(req);
+        if (r >= 0)
+                return;
+        if (req->error.code != r)
+                error_set(&req->error, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
+        problem_reply(req);
+}
+
+/* ---- what handlers ask ---- */
+
+static bool is_json(const char *content_type) {
+        size_t n = strcspn(content_type, "; ");
+
+        return n == strlen("application/json") &&
+               strncasecmp(content_type, "application/json", n) == 0;
+}
+
+int request_json(Request *req, json_t **ret, Error *e) {
+        if (!is_json(req->content_type))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "the body must be application/json");
+        return json_parse(req->body.data, req->body.len, ret, e);
+}
+
+int request_body(Request *req, const JsonField fields[], size_t n, void *target, json_t **ret_root,
+                 Error *e) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        int r;
+
+        r = request_json(req, &root, e);
+        if (r >= 0)
+                r = json_read(root, fields, n, target, e);
+        if (r < 0)
+                return r;
+        *ret_root = TAKE(root);
+        return 0;
+}
+
+int request_number(const Request *req, const char *name, uint64_t max, uint64_t *ret, Error *e) {
+        const char *text = form_get(&req->query, name);
+        unsigned long long v;
+        char *end;
+
+        if (!text) {
+                *ret = 0;
+                return 0;
+        }
+        errno = 0;
+        v = isdigit((unsigned char) text[0]) ? strtoull(text, &end, 10) : 0;
+        if (!isdigit((unsigned char) text[0]) || *end != '\0' || errno != 0 || v > max)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'%s' is not a whole number from 0 to %llu", name,
+                                 (unsigned long long) max);
+        *ret = v;
+        return 0;
+}
+
+int request_limit(const Request *req, unsigned *ret, Error *e) {
+        uint64_t v;
+        int r;
+
+        r = request_number(req, "limit", LIMIT_MAX, &v, e);
+        if (r < 0)
+                return r;
+        if (v == 0 && form_get(&req->query, "limit"))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'limit' is 1 to %d", LIMIT_MAX);
+        *ret = v ? (unsigned) v : LIMIT_DEFAULT;
+        return 0;
+}
+
+int request_path(const Request *req, const char *name, char buf[static PATH_MAX_LEN], Error *e) {
+        const char *text = form_get(&req->query, name);
+
+        buf[0] = '\0';
+        return text && text[0] ? path_normalize(text, buf, e) : 0;
+}
+
+ChangeEvent request_event(const Request *req, const char *kind) {
+        return (ChangeEvent){
+                .kind = kind,
+                .request_id = req->request_id,
+                .principal = req->principal,
+                .address = req->address,
+                .rule = "role",
+        };
+}
+
+int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,
+                   AuditRecord *rec, Error *e) {
+        AuditJob job = {
+                .change = change, .userdata = userdata, .records = rec, .n_records = 1, .e = e
+        };
+        int r;
+
+        r = audit_commit(req->service->audit, &job);
+        if (r >= 0) {
+                cache_bump(req->service->key_cache);
+                cache_bump(req->service->principal_cache);
+        }
+        return r;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One HTTP request as a handler sees it.  The event loop fills it in, one worker runs it from start
+ * to end, and the loop sends what is in reply; a handler never touches the connection. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/error.h"
+#include "lib/id.h"
+#include "lib/json.h"
+#include "service/audit/entry.h"
+#include "service/authn.h"
+#include "service/form.h"
+#include "service/principal.h"
+#include "service/service.h"
+
+#define REQUEST_PARAMS_MAX 2
+#define REQUEST_PARAM_MAX  64
+
+typedef struct Route Route;
+
+typedef struct Request {
+        Service *service;
+        const Route *route; /* NULL: none fits, and error says why */
+        char params[REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX];
+        Form query;
+        char request_id[ID_MAX];
+        char address[64];
+        Bearer bearer;
+        uint8_t client_key[SHA256_SIZE]; /* of the TLS client's SubjectPublicKeyInfo */
+        bool has_client_key;
+        char content_type[64];
+        Buf body;
+
+        Principal *principal; /* NULL on a route that asks no right */
+
+        int status; /* 200 unless the handler says else */
+        const char *reply_type;
+        Buf reply;
+        Error error;
+} Request;
+
+int request_init(Request *req, Service *service);
+void request_done(Request *req);
+
+/* Runs the route: authenticates, decides, handles; a failure becomes a problem document.  On a
+ * worker. */
+void request_run(Request *req);
+
+/* The JSON body. */
+int request_json(Request *req, json_t **ret, Error *e);
+
+/* The JSON body into a struct; the strings point into *ret_root. */
+int request_body(Request *req, const JsonField fields[], size_t n, void *target, json_t **ret_root,
+                 Error *e);
+
+/* ?limit= of a listing: 1 to 200, or the default 50. */
+int request_limit(const Request *req, unsigned *ret, Error *e);
+
+/* ?name= as a path, normalised; "" if it is not there. */
+int request_path(const Request *req, const char *name, char buf[static PATH_MAX_LEN], Error *e);
+int request_number(const Request *req, const char *name, uint64_t max, uint64_t *ret,
+                   Error *e); /* 0: not there */
+
+/* Commits a change with its record.  After it the caches know nothing old. */
+int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,
+                   AuditRecord *rec, Error *e);
+
+/* What a record of this request begins with. */
+ChangeEvent request_event(const Request *req, const char *kind);

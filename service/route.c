@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Method and path to handler. */
+
+#include "service/route.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/api.h"
+
+#define SMALL ((size_t) 64 * 1024)
+#define BATCH ((size_t) 256 * 1024)
+
+/* clang-format off */
+static const Route routes[] = {
+        { "GET",   "/healthz",                                RIGHT_NONE,     api_health,         0,     "" },
+        { "GET",   "/metrics",                                RIGHT_NONE,     api_metrics,        0,     "" },
+        { "GET",   "/.well-known/oauth-authorization-server", RIGHT_NONE,     api_oauth_metadata, 0,     "" },
+        { "POST",  "/v1/oauth/token",                         RIGHT_NONE,     api_token,          SMALL, "", .oauth = true },
+
+        { "POST",  "/v1/signatures",                          RIGHT_SELF,     api_sign_many,      BATCH, "" },
+        { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,     api_sign,           SMALL, "" },
+
+        { "GET",   "/v1/whoami",                              RIGHT_SELF,     api_whoami,         0,     "" },
+        { "GET",   "/v1/keys",                                RIGHT_KEY_READ, api_key_list,       0,     "prefix limit cursor" },
+        { "GET",   "/v1/keys/resolve",                        RIGHT_KEY_READ, api_key_resolve,    0,     "path version" },
+        { "GET",   "/v1/keys/{id}",                           RIGHT_KEY_READ, api_key_get,        0,     "version" },
+        { "POST",  "/v1/keys",                                RIGHT_ADMIN,    api_key_create,     SMALL, "" },
+        { "PATCH", "/v1/keys/{id}",                           RIGHT_ADMIN,    api_key_change,     SMALL, "" },
+        { "GET",   "/v1/authorities",                         RIGHT_KEY_READ, api_authorities,    0,     "tsg" },
+
+        { "GET",   "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_list,       0,     "limit cursor" },
+        { "GET",   "/v1/tsgs/{id}",                           RIGHT_ADMIN,    api_tsg_get,        0,     "" },
+        { "POST",  "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_create,     SMALL, "" },
+
+        { "GET",   "/v1/accounts",                            RIGHT_ADMIN,    api_account_list,   0,     "limit cursor" },
+        { "GET",   "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_get,    0,     "" },
+        { "POST",  "/v1/accounts",                            RIGHT_ADMIN,    api_account_create, SMALL, "" },
+        { "PATCH", "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_change, SMALL, "" },
+
+        { "GET",   "/v1/audit/records",                       RIGHT_AUDIT,    api_audit_records,  0,     "after limit key request_id" },
+        { "GET",   "/v1/audit/head",                          RIGHT_AUDIT,    api_audit_head,     0,     "" },
+};
+/* clang-format on */
+
+const Route *route_at(size_t i) {
+        return i < ELEMENTSOF(routes) ? &routes[i] : NULL;
+}
+
+/* Ids and words: what else a segment could hold has no business in one. */
+static bool is_plain(const char *s, size_t len) {
+        return len > 0 && len < REQUEST_PARAM_MAX &&
+               strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") >=
+                       len;
+}
+
+static bool match(const char *pattern, const char *path,
+                  char params[static REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX]) {
+        size_t n = 0;
+
+        while (*pattern && *path) {
+                if (*pattern == '{') {
+                        size_t len = strcspn(path, "/");
+
+                        if (n >= REQUEST_PARAMS_MAX || !is_plain(path, len))
+                                return false;
+                        snprintf(params[n++], REQUEST_PARAM_MAX, "%.*s", (int) len, path);
+                        path += len;
+                        pattern = strchr(pattern, '}') + 1;
+                } else if (*pattern++ != *path++)
+                        return false;
+        }
+        return *pattern == '\0' && *path == '\0';
+}
+
+int route_find(const char *method, const char *path,
+               char params[static REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX], const Route **ret,
+               Error *e) {
+        bool other_method = false;
+
+        for (size_t i = 0; i < ELEMENTSOF(routes); i++) {
+                if (!match(routes[i].pattern, path, params))
+                        continue;
+                if (strcmp(routes[i].method, method) == 0) {
+                        *ret = &routes[i];
+                        return 0;
+                }
+                other_method = true;
+        }
+
+        if (other_method)
+                return error_set(e, -EOPNOTSUPP, "%.200s does not answer to %s", path, method);
+        return error_set(e, -CSIGN_E_NOT_FOUND, "there is nothing at %.200s", path);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The table of what the service answers to.  docs/openapi.yaml says the same, and a test compares
+ * them. */
+
+#include <stddef.h>
+
+#include "service/policy.h"
+#include "service/request.h"
+
+struct Route {
+        const char *method;
+        const char *pattern; /* "/v1/keys/{id}": a {} matches one segment of 1 to 63 characters */
+        Right right;
+        int (*fn)(Request *req, Error *e);
+        size_t body_max;   /* 0: no body */
+        const char *query; /* names, separated by blanks */
+        bool oauth;        /* its problems have OAuth's form too */
+};
+
+const Route *route_at(size_t i); /* NULL past the last */
+
+/* Finds the route and sets params.  -CSIGN_E_NOT_FOUND; -EOPNOTSUPP when another method would do.
+ */
+int route_find(const char *method, const char *path,
+               char params[static REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX], const Route **ret,
+               Error *e);

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The event loops: connections in, requests to workers, replies out.
+ *
+ * A request lives in two halves: the loop's (Exchange, with evhttp's request) and the worker's
+ * (Request, inside it).  Only the loop's thread touches evhttp.  A client may go away while the
+ * worker runs: then the exchange loses its evhttp request and ends quietly when the worker is done.
+ */
+
+#include "service/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#include "lib/log.h"
+#include "lib/worker.h"
+#include "service/listen.h"
+#include "service/metrics.h"
+#include "service/problem.h"
+#include "service/route.h"
+#include "service/tls.h"
+
+#define HEADERS_MAX (16 * 1024)
+#define BODY_READ_MAX                                                                              \
+        (512 * 1024) /* above it evhttp itself answers 413; routes have limits of their own */
+#define QUEUE_MAX    4096
+#define STOP_SECONDS 10
+
+typedef struct Loop Loop;
+
+typedef struct Server {
+        Service *service;
+        SSL_CTX *tls;
+        WorkerPool *workers;
+        int listen_fd;
+        unsigned n_loops;
+        Loop *loops;
+} Server;
+
+struct Loop {
+        Server *server;
+        struct event_base *base;
+        struct evhttp *http;
+        struct evconnlistener *listener; /* evhttp owns it */
+        DoneQueue *done;
+        struct event *done_event;
+        pthread_t thread;
+        size_t connections, exchanges;
+        bool stopping;
+        Done stop;
+};
+
+typedef struct Exchange {
+        Request request;
+        Loop *loop;
+        struct evhttp_request *http; /* NULL: the client is gone */
+        bool sent;                   /* the reply is evhttp's; only its end is awaited */
+        Done done;
+} Exchange;
+
+static int connection_index; /* of the Loop in an SSL object's ex_data */
+
+/* ---- connections ---- */
+
+static size_t connections_max(const Loop *l) {
+        return l->server->service->config.connections_max / l->server->n_loops + 1;
+}
+
+/* evhttp tells nobody that a connection ended; its SSL object does. */
+static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
+                             void *argp) {
+        Loop *l = ptr;
+
+        if (!l)
+                return;
+        l->connections--;
+        if (l->listener && !l->stopping && l->connections < connections_max(l))
+                evconnlistener_enable(l->listener);
+}
+
+/* evhttp would go on without TLS if it got no bufferevent: a process that cannot make one ends. */
+static struct bufferevent *new_connection(struct event_base *base, void *arg) {
+        struct bufferevent *bev;
+        Loop *l = arg;
+        SSL *ssl;
+
+        ssl = SSL_new(l->server->tls);
+        if (!ssl || SSL_set_ex_data(ssl, connection_index, l) != 1)
+                abort();
+        l->connections++;
+        if (l->connections >= connections_max(l))
+                evconnlistener_disable(l->listener);
+
+        bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                             BEV_OPT_CLOSE_ON_FREE);
+        if (!bev)
+                abort();
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+        return bev;
+}
+
+/* ---- replies ---- */
+
+static void exchange_free(Exchange *x) {
+        x->loop->exchanges--;
+        if (x->loop->stopping && x->loop->exchanges == 0)
+                event_base_loopexit(x->loop->base, NULL);
+        request_done(&x->request);
+        free(x);
+}
+
+/* The connection ended before the reply was out.  evhttp may have let go of its request: then it is
+ * ours. */
+static void on_close(struct evhttp_connection *connection, void *arg) {
+        Exchange *x = arg;
+
+        if (x->sent) {
+                exchange_free(x);
+                return;
+        }
+        if (x->http && !evhttp_request_get_connection(x->http))
+                evhttp_request_free(x->http);
+        x->http = NULL;
+}
+
+/* The reply is out. */
+static void on_sent(struct evhttp_request *http, void *arg) {
+        evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+        exchange_free(arg);
+}
+
+static void set_headers(const Exchange *x) {
+        struct evkeyvalq *headers = evhttp_request_get_output_headers(x->http);
+        const Request *req = &x->request;
+
+        evhttp_add_header(headers, "Content-Type", req->reply_type);
+        evhttp_add_header(headers, "X-Request-Id", req->request_id);
+        evhttp_add_header(headers, "Cache-Control", "no-store");
+        if (req->status == 401)
+                evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
+        if (req->status == 429 || req->status == 503)
+                evhttp_add_header(headers, "Retry-After", "1");
+        if (x->loop->stopping)
+                evhttp_add_header(headers, "Connection", "close");
+}
+
+static void send_reply(Exchange *x) {
+        struct evbuffer *body = evbuffer_new();
+
+        x->sent = true;
+        evhttp_request_set_on_complete_cb(x->http, on_sent, x);
+        set_headers(x);
+        if (!body || evbuffer_add(body, x->request.reply.data, x->request.reply.len) < 0)
+                evhttp_send_error(x->http, 500, NULL);
+        else
+                evhttp_send_reply(x->http, x->request.status, NULL, body);
+        if (body)
+                evbuffer_free(body);
+}
+
+/* In the loop, after the worker. */
+static void exchange_end(void *arg) {
+        Exchange *x = arg;
+
+        if (x->http)
+                send_reply(x);
+        else
+                exchange_free(x);
+}
+
+/* ---- requests ---- */
+
+static void exchange_run(void *arg) {
+        Exchange *x = arg;
+
+        request_run(&x->request);
+        done_queue_post(x->loop->done, &x->done);
+}
+
+static const char *method_name(struct evhttp_request *http) {
+        switch (evhttp_request_get_command(http)) {
+        case EVHTTP_REQ_GET:
+                return "GET";
+        case EVHTTP_REQ_POST:
+                return "POST";
+        case EVHTTP_REQ_PATCH:
+                return "PATCH";
+        case EVHTTP_REQ_HEAD:
+                return "HEAD";
+        case EVHTTP_REQ_PUT:
+                return "PUT";
+        case EVHTTP_REQ_DELETE:
+                return "DELETE";
+        case EVHTTP_REQ_OPTIONS:
+                return "OPTIONS";
+        default:
+                return "this method";
+        }
+}
+
+/* Hashes the bearer secret and wipes the copy that evhttp keeps. */
+static void take_bearer(Request *req, struct evkeyvalq *headers) {
+        const char *value = evhttp_find_header(headers, "Authorization");
+
+        bearer_parse(value, &req->bearer);
+        if (value)
+                erase((char *) value, strlen(value));
+}
+
+static void take_headers(Request *req, struct evhttp_request *http) {
+        struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
+        const char *id = evhttp_find_header(headers, "X-Request-Id");
+        const char *type = evhttp_find_header(headers, "Content-Type");
+
+        if (id && id_is_valid(id, "req"))
+                snprintf(req->request_id, sizeof(req->request_id), "%s", id);
+        snprintf(req->content_type, sizeof(req->content_type), "%s", type ? type : "");
+        take_bearer(req, headers);
+}
+
+static int take_body(Request *req, struct evhttp_request *http) {
+        struct evbuffer *in = evhttp_request_get_input_buffer(http);
+        size_t len = evbuffer_get_length(in);
+        int r;
+
+        if (len > req->route->body_max)
+                return error_set(&req->error, -CSIGN_E_TOO_LARGE,
+                                 req->route->body_max > 0
+                                         ? "the body has %zu bytes, and may have %zu"
+                                         : "this request takes no body",
+                                 len, req->route->body_max);
+        if (len == 0)
+                return 0;
+        req->body = BUF_MAX(len);
+        r = buf_reserve(&req->body, len);
+        if (r < 0)
+                return error_set(&req->error, r, "no memory for the body");
+        evbuffer_remove(in, req->body.data, len);
+        req->body.data[len] = '\0';
+        req->body.len = len;
+        return 0;
+}
+
+static void take_connection(Request *req, struct evhttp_request *http) {
+        struct evhttp_connection *connection = evhttp_request_get_connection(http);
+        SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(connection));
+        char *address = NULL;
+        uint16_t port;
+
+        evhttp_connection_get_peer(connection, &address, &port);
+        snprintf(req->address, sizeof(req->address), "%s", address ? address : "");
+        req->has_client_key = tls_client_key(ssl, req->client_key);
+}
+
+/* All that a worker needs, copied out of evhttp.  A failure is left in req->error. */
+static void take_request(Request *req, struct evhttp_request *http) {
+        const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
+        const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+        const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
+        int r;
+
+        take_connection(req, http);
+        take_headers(req, http);
+
+        r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
+        if (r >= 0)
+                r = take_body(req, http);
+        if (r >= 0 && query)
+                (void) form_parse(query, strlen(query), &req->query, &req->error);
+}
+
+static void submit(Exchange *x) {
+        Request *req = &x->request;
+        int r = 0;
+
+        /* What is wrong already needs no worker. */
+        if (req->error.code == 0) {
+                r = worker_submit(x->loop->server->workers, exchange_run, x);
+                if (r >= 0)
+                        return;
+                METRIC_ADD(requests_refused_busy, 1);
+                error_set(&req->error, r, "too many requests wait");
+        }
+        problem_reply(req);
+        exchange_end(x);
+}
+
+static void on_request(struct evhttp_request *http, void *arg) {
+        Loop *l = arg;
+        Exchange *x;
+
+        METRIC_ADD(http_requests, 1);
+        x = calloc(1, sizeof(*x));
+        if (!x || request_init(&x->request, l->server->service) < 0) {
+                free(x);
+                evhttp_send_error(http, 500, NULL);
+                return;
+        }
+        x->loop = l;
+        x->http = http;
+        x->done = (Done){ .fn = exchange_end, .arg = x };
+        l->exchanges++;
+
+        evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_close, x);
+        take_request(&x->request, http);
+        submit(x);
+}
+
+/* ---- loops ---- */
+
+static void on_done(evutil_socket_t fd, short events, void *arg) {
+        Loop *l = arg;
+
+        done_queue_run(l->done);
+}
+
+/* In the loop's thread: no new connections; idle ones are dropped at the end. */
+static void loop_stop(void *arg) {
+        static const struct timeval limit = { .tv_sec = STOP_SECONDS };
+        Loop *l = arg;
+
+        if (l->stopping)
+                return;
+        l->stopping = true;
+        evconnlistener_disable(l->listener);
+        event_base_loopexit(l->base, l->exchanges == 0 ? NULL : &limit);
+}
+
+static int loop_listen(Loop *l, Error *e) {
+        struct evhttp_bound_socket *bound;
+        int fd;
+
+        fd = dup(l->server->listen_fd);
+        bound = fd < 0 ? NULL : evhttp_accept_socket_with_handle(l->http, fd);
+        if (!bound) {
+                if (fd >= 0)
+                        close(fd);
+                return error_set(e, -ENOMEM, "cannot watch the listening socket");
+        }
+        l->listener = evhttp_bound_socket_get_listener(bound);
+        return 0;
+}
+
+static int loop_init(Loop *l, Server *s, Error *e) {
+        const Config *c = &s->service->config;
+        struct timeval idle = {
+                .tv_sec = (time_t) (c->idle_timeout_usec / 1000000),
+                .tv_usec = (suseconds_t) (c->idle_timeout_usec % 1000000),
+        };
+        int r;
+
+        l->server = s;
+        l->stop = (Done){ .fn = loop_stop, .arg = l };
+        l->base = event_base_new();
+        l->http = l->base ? evhttp_new(l->base) : NULL;
+        if (!l->http)
+                return error_set(e, -ENOMEM, "cannot make an event loop");
+        r = done_queue_new(&l->done, e);
+        if (r < 0)
+                return r;
+        l->done_event =
+                event_new(l->base, done_queue_fd(l->done), EV_READ | EV_PERSIST, on_done, l);
+        if (!l->done_event || event_add(l->done_event, NULL) < 0)
+                return error_set(e, -ENOMEM, "cannot make an event");
+
+        evhttp_set_bevcb(l->http, new_connection, l);
+        evhttp_set_gencb(l->http, on_request, l);
+        evhttp_set_max_headers_size(l->http, HEADERS_MAX);
+        evhttp_set_max_body_size(l->http, BODY_READ_MAX);
+        evhttp_set_timeout_tv(l->http, &idle);
+        evhttp_set_default_content_type(l->http, NULL);
+        /* All that it can parse: what we do not answer to gets a problem document, not evhttp's
+         * page. */
+        evhttp_set_allowed_methods(l->http, (uint16_t) ~0u);
+        return loop_listen(l, e);
+}
+
+static void loop_done(Loop *l) {
+        l->listener = NULL;
+        if (l->http)
+                evhttp_free(l->http);
+        if (l->done_event)
+                event_free(l->done_event);
+        done_queue_free(l->done);
+        if (l->base)
+                event_base_free(l->base);
+}
+
+static void *loop_main(void *arg) {
+        Loop *l = arg;
+
+        event_base_dispatch(l->base);
+        return NULL;
+}
+
+/* ---- the server ---- */
+
+static void on_signal(evutil_socket_t number, short events, void *arg) {
+        Server *s = arg;
+
+        log_line(LOG_NOTICE, "stopping", "SIGNAL", strsignal((int) number), NULL);
+        for (unsigned i = 1; i < s->n_loops; i++)
+                done_queue_post(s->loops[i].done, &s->loops[i].stop);
+        loop_stop(&s->loops[0]);
+}
+
+static int watch_signals(Server *s, struct event *events[static 2], Error *e) {
+        static const int numbers[] = { SIGTERM, SIGINT };
+
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                events[i] = evsignal_new(s->loops[0].base, numbers[i], on_signal, s);
+                if (!events[i] || event_add(events[i], NULL) < 0)
+                        return error_set(e, -ENOMEM, "cannot watch signals");
+        }
+        return 0;
+}
+
+static int start_threads(Server *s, unsigned *ret_started, Error *e) {
+        sigset_t all, old;
+        int r = 0;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        for (*ret_started = 1; *ret_started < s->n_loops && r == 0; *ret_started += r == 0)
+                r = -pthread_create(&s->loops[*ret_started].thread, NULL, loop_main,
+                                    &s->loops[*ret_started]);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        return r < 0 ? error_set(e, r, "cannot start a thread: %s", strerror(-r)) : 0;
+}
+
+static void say_ready(const Server *s, int fd) {
+        char address[LISTEN_TEXT_MAX], line[LISTEN_TEXT_MAX + 16];
+
+        listen_address(s->listen_fd, address);
+        log_line(LOG_NOTICE, "ready", "ADDRESS", address, "ISSUER", s->service->config.issuer,
+                 NULL);
+        if (fd < 0)
+                return;
+        snprintf(line, sizeof(line), "READY %s\n", address);
+        if (write(fd, line, strlen(line)) < 0)
+                log_line(LOG_WARNING, "cannot write to the ready descriptor", NULL);
+        close(fd);
+}
+
+static int serve(Server *s, int ready_fd, Error *e) {
+        struct event *signals[2] = {};
+        unsigned started = 0;
+        int r;
+
+        r = watch_signals(s, signals, e);
+        if (r >= 0)
+                r = start_threads(s, &started, e);
+        if (r >= 0) {
+                say_ready(s, ready_fd);
+                event_base_dispatch(s->loops[0].base);
+        } else
+                for (unsigned i = 1; i < started; i++)
+                        done_queue_post(s->loops[i].done, &s->loops[i].stop);
+
+        for (unsigned i = 1; i < started; i++)
+                pthread_join(s->loops[i].thread, NULL);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                if (signals[i])
+                        event_free(signals[i]);
+        return r;
+}
+
+static int server_init(Server *s, Error *e) {
+        const Config *c = &s->service->config;
+        int r;
+
+        connection_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_freed);
+        if (connection_index < 0)
+                return -ENOMEM;
+        s->n_loops = c->event_loops;
+        s->loops = calloc(s->n_loops, sizeof(*s->loops));
+        if (!s->loops)
+                return -ENOMEM;
+
+        r = tls_context_new(&s->tls, c, e);
+        if (r >= 0)
+                r = listen_open(&s->listen_fd, c->host, c->port, e);
+        if (r >= 0)
+                r = worker_pool_new(&s->workers, c->workers, QUEUE_MAX, e);
+        for (unsigned i = 0; r >= 0 && i < s->n_loops; i++)
+                r = loop_init(&s->loops[i], s, e);
+        return r;
+}
+
+/* The workers end before the loops' queues go, to which they post. */
+static void server_done(Server *s) {
+        worker_pool_free(s->workers);
+        for (unsigned i = 0; s->loops && i < s->n_loops; i++) {
+                if (s->loops[i].done)
+                        done_queue_run(s->loops[i].done);
+                loop_done(&s->loops[i]);
+        }
+        free(s->loops);
+        SSL_CTX_free(s->tls);
+        if (s->listen_fd >= 0)
+                close(s->listen_fd);
+}
+
+int server_run(Service *service, int ready_fd, Error *e) {
+        Server s = { .service = service, .listen_fd = -1 };
+        int r;
+
+        signal(SIGPIPE, SIG_IGN);
+        r = server_init(&s, e);
+        if (r >= 0)
+                r = serve(&s, ready_fd, e);
+        server_done(&s);
+        return r;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree: rows, its closure table, and paths as words. */
+
+#include "service/tsg.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/db/queries.h"
+
+static void copy_column(DbRow *row, int column, char *buf, size_t size) {
+        snprintf(buf, size, "%s", db_row_text(row, column));
+}
+
+static void tsg_from_row(DbRow *row, Tsg *t) {
+        copy_column(row, 0, t->id, sizeof(t->id));
+        copy_column(row, 1, t->parent, sizeof(t->parent));
+        copy_column(row, 2, t->name, sizeof(t->name));
+        copy_column(row, 3, t->path, sizeof(t->path));
+        t->created = (uint64_t) db_row_int(row, 4);
+}
+
+static int take_tsg(DbRow *row, void *userdata) {
+        tsg_from_row(row, userdata);
+        return 0;
+}
+
+static int find(Db *db, const char *sql, const char *scope, const char *what, Tsg *ret, Error *e) {
+        Tsg t = {};
+        int r;
+
+        r = db_read(db, sql, DB_ARGS(DB_TEXT(scope), DB_TEXT(what)), take_tsg, &t, e);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return error_set_rule(e, -CSIGN_E_NOT_FOUND, "scope", "there is no TSG '%s'", what);
+        *ret = t;
+        return 0;
+}
+
+int tsg_by_id(Db *db, const char *scope, const char *id, Tsg *ret, Error *e) {
+        return find(db, SQL_TSG_BY_ID, scope, id, ret, e);
+}
+
+int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e) {
+        return find(db, SQL_TSG_BY_PATH, scope, path, ret, e);
+}
+
+static int take_ancestor(DbRow *row, void *userdata) {
+        TsgChain *chain = userdata;
+
+        if (chain->n >= TSG_CHAIN_MAX)
+                return -E2BIG;
+        copy_column(row, 0, chain->ids[chain->n++], ID_MAX);
+        return 0;
+}
+
+int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e) {
+        TsgChain chain = {};
+        int r;
+
+        r = db_query(c, SQL_TSG_ANCESTORS, DB_ARGS(DB_TEXT(id)), take_ancestor, &chain, e);
+        if (r < 0)
+                return r;
+        *ret = chain;
+        return 0;
+}
+
+typedef struct Listing {
+        int (*fn)(const Tsg *t, void *userdata);
+        void *userdata;
+} Listing;
+
+static int list_row(DbRow *row, void *userdata) {
+        Listing *l = userdata;
+        Tsg t = {};
+
+        tsg_from_row(row, &t);
+        return l->fn(&t, l->userdata);
+}
+
+int tsg_list(Db *db, const char *scope, const char *after, unsigned limit,
+             int (*fn)(const Tsg *t, void *userdata), void *userdata, Error *e) {
+        Listing l = { fn, userdata };
+
+        return db_read(db, SQL_TSG_LIST, DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_INT(limit)),
+                       list_row, &l, e);
+}
+
+static int check_free(DbConn *c, const char *path, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_PATH_TAKEN_BY_KEY, DB_ARGS(DB_TEXT(path)), e);
+        if (r > 0)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "a key has the name '%s'", path);
+        return r;
+}
+
+int tsg_insert(DbConn *c, const Tsg *t, Error *e) {
+        int r;
+
+        r = check_free(c, t->path, e);
+        if (r < 0)
+                return r;
+
+        r = db_exec(c, SQL_TSG_INSERT,
+                    DB_ARGS(DB_TEXT(t->id), DB_TEXT(t->parent[0] ? t->parent : NULL),
+                            DB_TEXT(t->name), DB_TEXT(t->path), DB_INT(t->created)),
+                    e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a TSG '%s' already",
+                                 t->path);
+        if (r < 0)
+                return r;
+
+        return db_exec(c, SQL_TSG_CLOSURE_INSERT,
+                       DB_ARGS(DB_TEXT(t->id), DB_TEXT(t->id), DB_TEXT(t->id), DB_TEXT(t->parent)),
+                       e);
+}
+
+int path_split(const char *path, char tsg[static PATH_MAX_LEN], char name[static NAME_MAX_LEN + 1],
+               Error *e) {
+        const char *slash = strrchr(path, '/');
+
+        if (!slash)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'%s' names no TSG: it wants the form TSG/name, as in acme/%s",
+                                 path, path);
+        snprintf(tsg, PATH_MAX_LEN, "%.*s", (int) (slash - path), path);
+        snprintf(name, NAME_MAX_LEN + 1, "%s", slash + 1);
+        return 0;
+}
+
+bool path_is_below(const char *path, const char *ancestor) {
+        size_t n = strlen(ancestor);
+
+        return n == 0 || (strncmp(path, ancestor, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
