@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The interface without any bus: a Unix socket on which every connection is an sd-bus server object
+ * of its own (I8).  Who is at the other end is asked from the kernel before the first byte is read.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/file.h"
+#include "lib/log.h"
+#include "sidecar/bus.h"
+
+#define CONNECTIONS_MAX     1024
+#define CONNECTIONS_PER_UID 256
+#define ACCEPTS_AT_ONCE     32
+#define SOCKET_MODE         0666 /* anybody may ask: policy decides, and can explain itself */
+
+typedef struct Connection {
+        Link link;
+        BusSocket *socket;
+        sd_bus *bus;
+        Peer *peer;
+        struct Connection *previous, *next;
+} Connection;
+
+struct BusSocket {
+        Manager *manager;
+        char *path;
+        int fd;
+        dev_t dev; /* of the file, to remove no other */
+        ino_t ino;
+        sd_event_source *source;
+        Connection *connections;
+        size_t n_connections;
+        sd_id128_t id;
+};
+
+/* ---- one connection ---- */
+
+static Peer *connection_peer(Link *l, sd_bus_message *m) {
+        return container_of(l, Connection, link)->peer;
+}
+
+static void connection_free(Connection *c) {
+        if (!c)
+                return;
+        if (c->peer)
+                peer_leave(c->peer);
+        peer_unref(c->peer);
+        if (c->bus) {
+                (void) sd_bus_detach_event(c->bus);
+                sd_bus_close_unref(c->bus);
+        }
+        free(c);
+}
+DEFINE_CLEANUP(Connection, connection_free)
+
+static void connection_unlink(Connection *c) {
+        if (c->previous)
+                c->previous->next = c->next;
+        else
+                c->socket->connections = c->next;
+        if (c->next)
+                c->next->previous = c->previous;
+        c->socket->n_connections--;
+}
+
+static void connection_link(Connection *c) {
+        BusSocket *s = c->socket;
+
+        c->next = s->connections;
+        if (c->next)
+                c->next->previous = c;
+        s->connections = c;
+        s->n_connections++;
+}
+
+static int on_end(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *c = userdata;
+
+        connection_unlink(c);
+        connection_free(c);
+        return 0;
+}
+
+/* Takes fd, whatever happens. */
+static int connection_start(Connection *c, int fd) {
+        int r;
+
+        r = sd_bus_new(&c->bus);
+        if (r >= 0)
+                r = sd_bus_set_fd(c->bus, fd, fd);
+        if (r < 0) {
+                (void) close(fd);
+                return r;
+        }
+        r = sd_bus_set_server(c->bus, true, c->socket->id);
+        if (r >= 0)
+                r = sd_bus_set_anonymous(c->bus, false);
+        if (r >= 0)
+                r = bus_add_object(c->bus, &c->link);
+        if (r >= 0)
+                r = bus_watch_end(c->bus, on_end, c);
+        if (r >= 0)
+                r = sd_bus_start(c->bus);
+        return r < 0 ? r
+                     : sd_bus_attach_event(c->bus, c->socket->manager->event,
+                                           SD_EVENT_PRIORITY_NORMAL);
+}
+
+/* ---- not too many of them ---- */
+
+/* The one that has been silent for the longest time, of this user or (-1) of all; NULL: all are at
+ * work. */
+static Connection *oldest_idle(const BusSocket *s, uid_t uid) {
+        Connection *oldest = NULL;
+
+        for (Connection *c = s->connections; c; c = c->next) {
+                if (c->peer->in_flight > 0 || (uid != (uid_t) -1 && c->peer->caller->uid != uid))
+                        continue;
+                if (!oldest || c->peer->used < oldest->peer->used)
+                        oldest = c;
+        }
+        return oldest;
+}
+
+static size_t count_of(const BusSocket *s, uid_t uid) {
+        size_t n = 0;
+
+        for (Connection *c = s->connections; c; c = c->next)
+                n += c->peer->caller->uid == uid;
+        return n;
+}
+
+static int evict(BusSocket *s, uid_t uid) {
+        Connection *c = oldest_idle(s, uid);
+
+        if (!c)
+                return -EBUSY;
+        connection_unlink(c);
+        connection_free(c);
+        return 0;
+}
+
+/* A full house closes what is idle, first of all the newcomer's own. */
+static int make_room(BusSocket *s, uid_t uid) {
+        int r = 0;
+
+        if (count_of(s, uid) >= CONNECTIONS_PER_UID)
+                r = evict(s, uid);
+        else if (s->n_connections >= CONNECTIONS_MAX)
+                r = evict(s, (uid_t) -1);
+        return r;
+}
+
+/* ---- accepting ---- */
+
+/* Takes fd. */
+static int connection_new(BusSocket *s, int fd, Error *e) {
+        _cleanup_(connection_freep) Connection *c = calloc(1, sizeof(*c));
+        Caller *caller = NULL;
+        int r;
+
+        r = c ? caller_from_socket(&caller, fd, e) : -ENOMEM;
+        if (r < 0) {
+                (void) close(fd);
+                return r;
+        }
+
+        c->link.peer_of = connection_peer;
+        c->socket = s;
+        c->peer = peer_new(s->manager, caller);
+        r = c->peer ? make_room(s, caller->uid) : -ENOMEM;
+        if (r < 0) {
+                if (!c->peer)
+                        caller_unref(caller);
+                (void) close(fd);
+                return error_set(e, r, "uid %u has too many connections", (unsigned) caller->uid);
+        }
+
+        r = connection_start(c, fd);
+        if (r < 0)
+                return error_set(e, r, "cannot serve a connection: %s", strerror(-r));
+        connection_link(TAKE(c));
+        return 0;
+}
+
+/* With no descriptor left, accept() fails for ever and the loop would spin: an idle connection must
+ * go. */
+static void on_accept_failure(BusSocket *s, int error) {
+        if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+                return;
+        log_line(LOG_WARNING, "cannot accept", "REASON", strerror(error), NULL);
+        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
+                (void) evict(s, (uid_t) -1);
+}
+
+static int on_connect(sd_event_source *source, int listener, uint32_t events, void *userdata) {
+        BusSocket *s = userdata;
+
+        for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+                Error e = {};
+                int fd;
+
+                fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0) {
+                        on_accept_failure(s, errno);
+                        break;
+                }
+                if (connection_new(s, fd, &e) < 0)
+                        log_failure(LOG_DETAIL, "connection refused", &e);
+        }
+        return 0;
+}
+
+/* ---- the socket's file ---- */
+
+/* In a folder that others can write, somebody else could put a socket in our place. */
+static int check_folder(const char *path, Error *e) {
+        char copy[PATH_MAX];
+        const char *dir;
+        struct stat st;
+
+        snprintf(copy, sizeof(copy), "%s", path);
+        dir = dirname(copy);
+        if (stat(dir, &st) < 0)
+                return error_set(e, -errno, "%s: %m", dir);
+        if ((st.st_uid != geteuid() && st.st_uid != 0) ||
+            ((st.st_mode & 0022) && !(st.st_mode & S_ISVTX)))
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "%s: others can write there, so a socket in it could be anybody's",
+                                 dir);
+        return 0;
+}
+
+static int make_folder(const char *path, Grant grant, Error *e) {
+        char copy[PATH_MAX];
+        mode_t mask;
+        int r;
+
+        snprintf(copy, sizeof(copy), "%s", path);
+        mask = umask(0);
+        r = dir_create(dirname(copy), grant == GRANT_MACHINE ? 0755 : 0700, e);
+        (void) umask(mask);
+        return r < 0 ? r : check_folder(path, e);
+}
+
+static int address_of(const char *path, struct sockaddr_un *ret, Error *e) {
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "the socket's path %s is too long", path);
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        memcpy(ret->sun_path, path, strlen(path) + 1);
+        return 0;
+}
+
+/* Whether what is there may be replaced: nothing, or a socket on which nobody listens any more. */
+static int check_stale(const char *path, const struct sockaddr_un *address, Error *e) {
+        struct stat st;
+        int fd, r;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : error_set(e, -errno, "%s: %m", path);
+        if (!S_ISSOCK(st.st_mode))
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "%s is there, and is not a socket", path);
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return error_set(e, -errno, "cannot make a socket: %m");
+        r = connect(fd, (const struct sockaddr *) address, sizeof(*address)) < 0 ? -errno : 0;
+        (void) close(fd);
+        if (r == -ECONNREFUSED || r == -ENOENT)
+                return 0;
+        return error_set(e, -EADDRINUSE, "another sidecar already serves %s", path);
+}
+
+static int listen_at(BusSocket *s, const char *temporary, Error *e) {
+        struct sockaddr_un address;
+        struct stat st;
+        int r;
+
+        r = address_of(temporary, &address, e);
+        if (r < 0)
+                return r;
+        s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (s->fd < 0 || bind(s->fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                return error_set(e, -errno, "cannot bind %s: %m", temporary);
+        if (chmod(temporary, SOCKET_MODE) < 0 || listen(s->fd, SOMAXCONN) < 0 ||
+            lstat(temporary, &st) < 0)
+                return error_set(e, -errno, "cannot listen on %s: %m", temporary);
+        s->dev = st.st_dev;
+        s->ino = st.st_ino;
+        return 0;
+}
+
+/* Listens under another name first: under its own it is ready, with its mode, from the first moment
+ * on. */
+static int put_in_place(BusSocket *s, Error *e) {
+        struct sockaddr_un address;
+        char temporary[PATH_MAX];
+        int r;
+
+        r = address_of(s->path, &address, e);
+        if (r >= 0)
+                r = make_folder(s->path, s->manager->options.grant, e);
+        if (r >= 0)
+                r = check_stale(s->path, &address, e);
+        if (r < 0)
+                return r;
+
+        snprintf(temporary, sizeof(temporary), "%s.%d", s->path, getpid());
+        (void) unlink(temporary);
+        r = listen_at(s, temporary, e);
+        if (r >= 0 && rename(temporary, s->path) < 0)
+                r = error_set(e, -errno, "cannot rename %s: %m", temporary);
+        if (r < 0)
+                (void) unlink(temporary);
+        return r;
+}
+
+int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
+        BusSocket *s;
+        int r;
+
+        assert(ret && m && path);
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return error_set(e, -ENOMEM, "out of memory");
+        s->manager = m;
+        s->fd = -1;
+        s->path = strdup(path);
+        r = s->path ? sd_id128_randomize(&s->id) : -ENOMEM;
+        if (r >= 0)
+                r = put_in_place(s, e);
+        if (r >= 0)
+                r = sd_event_add_io(m->event, &s->source, s->fd, EPOLLIN, on_connect, s);
+        if (r < 0) {
+                bus_socket_free(s);
+                return e->code < 0 ? r
+                                   : error_set(e, r, "cannot listen on %s: %s", path, strerror(-r));
+        }
+        *ret = s;
+        return 0;
+}
+
+void bus_socket_free(BusSocket *s) {
+        struct stat st;
+
+        if (!s)
+                return;
+        sd_event_source_unref(s->source);
+        if (s->ino && lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+                (void) unlink(s->path);
+        if (s->fd >= 0)
+                (void) close(s->fd);
+        while (s->connections) {
+                Connection *c = s->connections;
+
+                connection_unlink(c);
+                connection_free(c);
+        }
+        free(s->path);
+        free(s);
+}
+
+const char *bus_socket_path(const BusSocket *s) {
+        return s->path;
+}

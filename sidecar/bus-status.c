@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Status() and Reload(). */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "sidecar/bus-call.h"
+#include "sidecar/bus.h"
+#include "sidecar/clock.h"
+
+/* Status() is what one asks when the service is in trouble: it must not wait for it long. */
+#define WHO_TIMEOUT (3 * USEC_PER_SEC)
+
+/* ---- Status ---- */
+
+typedef struct StatusCall {
+        BusCall call;
+        WhoAmI who;
+        bool who_known;
+        Error who_error;
+} StatusCall;
+
+static int status_run(BusCall *call) {
+        StatusCall *c = container_of(call, StatusCall, call);
+
+        c->who_known = service_whoami(call->setup->api, WHO_TIMEOUT, &c->who, &c->who_error) >= 0;
+        return 0;
+}
+
+static const char *time_text(int64_t when, char buf[static 32]) {
+        time_t t = (time_t) when;
+        struct tm tm;
+
+        *buf = 0;
+        if (when > 0 && gmtime_r(&t, &tm))
+                (void) strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        return buf;
+}
+
+static void take_who(StatusCall *c) {
+        Manager *m = c->call.peer->manager;
+
+        if (!c->call.asked_service || c->call.setup != m->setup)
+                return;
+        m->who_known = c->who_known;
+        m->who = c->who;
+        if (!c->who_known)
+                (void) error_text(&c->who_error, m->last_error);
+        c->call.asked_service = c->who_known;
+}
+
+static int status_reply(BusCall *call, sd_bus_message *reply) {
+        const Setup *s = call->setup;
+        Manager *m = call->peer->manager;
+        char expires[32], calls[24], signatures[24], not_set_up[ERROR_TEXT_MAX] = "";
+
+        take_who(container_of(call, StatusCall, call));
+        if (!s->api)
+                (void) error_text(&s->why_not, not_set_up);
+        snprintf(calls, sizeof(calls), "%" PRIu64, m->n_calls);
+        snprintf(signatures, sizeof(signatures), "%" PRIu64, m->n_signatures);
+
+        return sd_bus_message_append(
+                reply, "a{ss}", 11, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
+                "service", s->config.service ? s->config.service : "", "client-id",
+                s->config.client_id ? s->config.client_id : "", "account", m->who.name, "scope",
+                m->who.scope, "token-expires",
+                time_text(s->api ? service_token_expires(s->api) : 0, expires), "credential",
+                s->config.credential ? s->config.credential : "", "last-error",
+                s->api ? m->last_error : not_set_up, "calls", calls, "signatures", signatures);
+}
+
+static const BusCallOps status_ops = {
+        .method = "Status",
+        .size = sizeof(StatusCall),
+        .run = status_run,
+        .reply = status_reply,
+};
+
+int method_status(sd_bus_message *m, Peer *p) {
+        BusCall *call;
+        int r;
+
+        r = bus_call_new(&status_ops, m, p, &call);
+        if (r < 0)
+                return r;
+        if (!call->setup->api || p->manager->who_known)
+                return bus_call_end(call, 0);
+        r = bus_call_submit(call);
+        return r < 0 ? bus_call_end(call, r) : 1;
+}
+
+/* ---- Reload ---- */
+
+typedef struct ReloadCall {
+        BusCall call;
+        Setup *setup; /* the new one */
+        WhoAmI who;
+} ReloadCall;
+
+/* All of it is read and proved before any of it holds. */
+static int reload_run(BusCall *call) {
+        ReloadCall *c = container_of(call, ReloadCall, call);
+        Manager *m = call->peer->manager;
+        int r;
+
+        r = setup_load(&c->setup, m->config_dir, m->options.grant, &call->e);
+        if (r >= 0)
+                r = setup_check(c->setup, &call->e);
+        if (r >= 0)
+                r = service_whoami(c->setup->api, c->setup->config.timeout_usec, &c->who, &call->e);
+        return r;
+}
+
+static int reload_reply(BusCall *call, sd_bus_message *reply) {
+        ReloadCall *c = container_of(call, ReloadCall, call);
+
+        manager_set_setup(call->peer->manager, TAKE(c->setup), &c->who);
+        return 0;
+}
+
+static void reload_done(BusCall *call) {
+        ReloadCall *c = container_of(call, ReloadCall, call);
+
+        if (call->asked_service)
+                call->peer->manager->reloading = false;
+        setup_unref(c->setup);
+}
+
+static const BusCallOps reload_ops = {
+        .method = "Reload",
+        .size = sizeof(ReloadCall),
+        .run = reload_run,
+        .reply = reload_reply,
+        .done = reload_done,
+};
+
+static int reload_check(const BusCall *call, Error *e) {
+        char who[CALLER_TEXT_MAX];
+
+        if (call->caller->uid != 0 && call->caller->uid != geteuid())
+                return error_set_rule(e, -CSIGN_E_LOCAL_POLICY, "local-policy:reload",
+                                      "%s may not reload: only the sidecar's own user and root may",
+                                      caller_text(call->caller, who));
+        if (call->peer->manager->reloading)
+                return error_set(e, -CSIGN_E_RATE_LIMITED, "another reload is under way");
+        return 0;
+}
+
+int method_reload(sd_bus_message *m, Peer *p) {
+        BusCall *call;
+        int r;
+
+        r = bus_call_new(&reload_ops, m, p, &call);
+        if (r < 0)
+                return r;
+        r = reload_check(call, &call->e);
+        if (r < 0)
+                return bus_call_end(call, r);
+        p->manager->reloading = true;
+        r = bus_call_submit(call);
+        return r < 0 ? bus_call_end(call, r) : 1;
+}

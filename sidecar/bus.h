@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The interface org.csign.Sidecar1 (docs/dbus.md), offered on connections of two kinds. */
+
+#include <systemd/sd-bus.h>
+
+#include "sidecar/peer.h"
+
+#define BUS_INTERFACE "org.csign.Sidecar1"
+#define BUS_NAME      "org.csign.Sidecar1"
+#define BUS_OBJECT    "/org/csign/Sidecar1"
+
+/* What a connection has beneath its object: who the sender of a message is. */
+typedef struct Link Link;
+struct Link {
+        Peer *(*peer_of)(Link *l, sd_bus_message *m); /* borrowed; NULL: no memory */
+};
+
+int bus_add_object(sd_bus *bus, Link *l);
+
+/* Calls f(m, arg) when the connection has ended, whatever the reason. */
+int bus_watch_end(sd_bus *bus, sd_bus_message_handler_t f, void *arg);
+
+/* The methods, one file per resource. */
+int method_sign(sd_bus_message *m, Peer *p);
+int method_get_key(sd_bus_message *m, Peer *p);
+int method_list_keys(sd_bus_message *m, Peer *p);
+int method_status(sd_bus_message *m, Peer *p);
+int method_reload(sd_bus_message *m, Peer *p);
+
+/* ---- a plain socket: every connection is a peer ---- */
+
+int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e);
+void bus_socket_free(BusSocket *s); /* and removes it */
+const char *bus_socket_path(const BusSocket *s);
+
+/* ---- a name on a bus ---- */
+
+/* address: "user", "system" or a D-Bus address.  If the connection is lost it is made again. */
+int bus_name_new(BusName **ret, Manager *m, const char *address, Error *e);
+void bus_name_free(BusName *n);

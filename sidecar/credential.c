@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "sidecar/credential.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+#include <openssl/x509v3.h>
+
+#include "lib/file.h"
+#include "lib/ossl.h"
+
+#define CREDENTIAL_MAX  ((size_t) 64 * 1024)
+#define RSA_BITS_MIN    2048
+#define CERT_DAYS       3650
+#define SECONDS_PER_DAY (24L * 60 * 60)
+
+/* ---- the key ---- */
+
+/* Nobody is there to type a pass phrase, and OpenSSL's own prompt would hang on a terminal. */
+static int no_pass_phrase(char *buf, int size, int rwflag, void *userdata) {
+        *(bool *) userdata = true;
+        return -1;
+}
+
+static EVP_PKEY *store_load_key(BIO *bio, UI_METHOD *ui, bool *asked) {
+        OSSL_STORE_CTX *store;
+        OSSL_STORE_INFO *info;
+        EVP_PKEY *key = NULL;
+
+        store = OSSL_STORE_attach(bio, "file", NULL, NULL, ui, asked, NULL, NULL, NULL);
+        if (!store)
+                return NULL;
+        (void) OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
+        while (!key && !OSSL_STORE_eof(store) && !OSSL_STORE_error(store)) {
+                info = OSSL_STORE_load(store);
+                if (info && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+                        key = OSSL_STORE_INFO_get1_PKEY(info);
+                OSSL_STORE_INFO_free(info);
+        }
+        (void) OSSL_STORE_close(store);
+        return key;
+}
+
+static int load_key(const char *path, EVP_PKEY **ret, Error *e) {
+        _cleanup_(secret_done) Secret text = {};
+        _cleanup_(BIO_free_allp) BIO *bio = NULL;
+        UI_METHOD *ui;
+        bool asked = false;
+        int r;
+
+        r = file_read_secret(path, CREDENTIAL_MAX, &text, e);
+        if (r == -ENOENT)
+                return error_set(e, -CSIGN_E_NO_CREDENTIAL, "there is no credential %s", path);
+        if (r < 0 && r != -ENOMEM)
+                return r < -CSIGN_E_BEGIN_ ? r
+                                           : error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                                       "cannot read %s: %s", path, strerror(-r));
+
+        bio = BIO_new_mem_buf(text.data, (int) text.len);
+        ui = UI_UTIL_wrap_read_pem_callback(no_pass_phrase, 0);
+        if (!bio || !ui) {
+                UI_destroy_method(ui);
+                return error_set(e, -ENOMEM, "out of memory");
+        }
+        ERR_set_mark();
+        *ret = store_load_key(bio, ui, &asked);
+        ERR_pop_to_mark();
+        UI_destroy_method(ui);
+
+        if (!*ret)
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s %s", path,
+                                 asked ? "is encrypted: a daemon cannot type its pass phrase"
+                                       : "holds no private key that OpenSSL can read");
+        return 0;
+}
+
+/* How the key signs an assertion: the service goes by the key's type alone. */
+static int choose_alg(Credential *c, const char *path, Error *e) {
+        char group[32] = "";
+
+        if (EVP_PKEY_is_a(c->key, "ED25519")) {
+                c->jwt_alg = "EdDSA";
+                return 0;
+        }
+        if (EVP_PKEY_is_a(c->key, "RSA") && EVP_PKEY_get_bits(c->key) >= RSA_BITS_MIN) {
+                c->jwt_alg = "RS256";
+                c->md = "SHA256";
+                return 0;
+        }
+        if (EVP_PKEY_is_a(c->key, "EC"))
+                (void) EVP_PKEY_get_group_name(c->key, group, sizeof(group), NULL);
+        if (strcmp(group, "prime256v1") == 0 || strcmp(group, "P-256") == 0) {
+                c->jwt_alg = "ES256";
+                c->md = "SHA256";
+                return 0;
+        }
+        if (strcmp(group, "secp384r1") == 0 || strcmp(group, "P-384") == 0) {
+                c->jwt_alg = "ES384";
+                c->md = "SHA384";
+                return 0;
+        }
+        return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                         "%s: the key is not P-256, P-384, Ed25519 or RSA of at least %d bits",
+                         path, RSA_BITS_MIN);
+}
+
+/* ---- the certificate ---- */
+
+static bool set_serial(X509 *cert) {
+        uint8_t random[16];
+        BIGNUM *n;
+        bool ok;
+
+        if (RAND_bytes(random, sizeof(random)) != 1)
+                return false;
+        random[0] = (random[0] & 0x7f) | 0x40; /* positive, and always as long */
+        n = BN_bin2bn(random, sizeof(random), NULL);
+        ok = n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert));
+        BN_free(n);
+        return ok;
+}
+
+static bool add_extension(X509 *cert, int nid, const char *value) {
+        X509_EXTENSION *x = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+        bool ok = x && X509_add_ext(cert, x, -1);
+
+        X509_EXTENSION_free(x);
+        return ok;
+}
+
+/* It only carries the key (RFC 8705 section 2.2): nobody looks at its name or its dates, but both
+ * must be well formed. */
+static bool fill_cert(X509 *cert, const Credential *c, const char *client_id) {
+        X509_NAME *name = X509_get_subject_name(cert);
+        EVP_MD *md = NULL;
+        bool ok;
+
+        ok = X509_set_version(cert, X509_VERSION_3) && set_serial(cert) &&
+             X509_gmtime_adj(X509_getm_notBefore(cert), -SECONDS_PER_DAY) &&
+             X509_gmtime_adj(X509_getm_notAfter(cert), CERT_DAYS * SECONDS_PER_DAY) &&
+             X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                        (const unsigned char *) client_id, -1, -1, 0) &&
+             X509_set_issuer_name(cert, name) && X509_set_pubkey(cert, c->key) &&
+             add_extension(cert, NID_key_usage, "critical,digitalSignature") &&
+             add_extension(cert, NID_ext_key_usage, "clientAuth");
+        if (ok && c->md)
+                ok = (md = EVP_MD_fetch(NULL, c->md, NULL)) != NULL;
+        ok = ok && X509_sign(cert, c->key, md) > 0;
+        EVP_MD_free(md);
+        return ok;
+}
+
+static int make_cert(Credential *c, const char *path, const char *client_id, Error *e) {
+        ERR_set_mark();
+        c->cert = X509_new();
+        if (!c->cert || !fill_cert(c->cert, c, client_id)) {
+                ERR_pop_to_mark();
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                 "%s: the key cannot sign a certificate", path);
+        }
+        ERR_clear_last_mark();
+        return 0;
+}
+
+/* ---- both ---- */
+
+int credential_load(Credential **ret, const char *path, const char *client_id, Error *e) {
+        _cleanup_(credential_freep) Credential *c = NULL;
+        int r;
+
+        assert(ret && path && client_id);
+
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return error_set(e, -ENOMEM, "out of memory");
+        r = load_key(path, &c->key, e);
+        if (r >= 0)
+                r = choose_alg(c, path, e);
+        if (r >= 0)
+                r = make_cert(c, path, client_id, e);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(c);
+        return 0;
+}
+
+void credential_free(Credential *c) {
+        if (!c)
+                return;
+        EVP_PKEY_free(c->key); /* wipes */
+        X509_free(c->cert);
+        free(c);
+}

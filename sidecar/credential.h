@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The account's authentication key.  It proves who the sidecar is, twice: it signs the assertion
+ * for a token, and it is the TLS client key to which the token is bound.  It never leaves this
+ * process. */
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "lib/error.h"
+
+typedef struct Credential {
+        EVP_PKEY *key;
+        X509 *cert;          /* self-signed, made here, never written anywhere */
+        const char *jwt_alg; /* "ES256", "ES384", "RS256", "EdDSA" */
+        const char *md;      /* to sign with; NULL for EdDSA */
+} Credential;
+
+/* -CSIGN_E_NO_CREDENTIAL: no such file.  -CSIGN_E_BAD_CREDENTIAL: others can read it, somebody else
+ * owns it, or there is no usable key in it. */
+int credential_load(Credential **ret, const char *path, const char *client_id, Error *e);
+void credential_free(Credential *c);
+DEFINE_CLEANUP(Credential, credential_free)

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "sidecar/manager.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "lib/log.h"
+#include "sidecar/bus.h"
+
+#define LOOKUP_THREADS 2
+#define LOOKUPS_MAX    1024
+#define SIGNATURES_MAX 8192 /* that wait, of all callers together */
+
+/* ---- where things are ---- */
+
+static int default_config_dir(Grant grant, char **ret, Error *e) {
+        const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+        int r;
+
+        if (grant == GRANT_MACHINE)
+                r = asprintf(ret, "/etc/csign");
+        else if (config && *config == '/')
+                r = asprintf(ret, "%s/csign", config);
+        else if (home && *home == '/')
+                r = asprintf(ret, "%s/.config/csign", home);
+        else
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "neither --config, XDG_CONFIG_HOME nor HOME says where the "
+                                 "configuration is");
+        return r < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int default_socket(Grant grant, char **ret, Error *e) {
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        int r;
+
+        if (grant == GRANT_MACHINE)
+                r = asprintf(ret, "/run/csign/sidecar.sock");
+        else if (runtime && *runtime == '/')
+                r = asprintf(ret, "%s/csign/sidecar.sock", runtime);
+        else
+                return error_set(
+                        e, -CSIGN_E_BAD_CONFIG,
+                        "neither --socket nor XDG_RUNTIME_DIR says where the socket shall be");
+        return r < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* ---- starting ---- */
+
+static int open_socket(Manager *m, Error *e) {
+        const char *given = m->options.socket ? m->options.socket : m->setup->config.socket;
+        char *path = NULL;
+        int r;
+
+        if (given)
+                return bus_socket_new(&m->socket, m, given, e);
+        r = default_socket(m->options.grant, &path, e);
+        if (r >= 0)
+                r = bus_socket_new(&m->socket, m, path, e);
+        free(path);
+        return r;
+}
+
+/* A bus that was asked for must be there.  The grant's own is a convenience: in a container there
+ * is none. */
+static int open_name(Manager *m, Error *e) {
+        Error why = {};
+        int r;
+
+        if (m->options.bus && strcmp(m->options.bus, "none") == 0)
+                return 0;
+        if (m->options.bus)
+                return bus_name_new(&m->name, m, m->options.bus, e);
+
+        r = bus_name_new(&m->name, m, m->options.grant == GRANT_MACHINE ? "system" : "user", &why);
+        if (r < 0)
+                log_failure(LOG_NOTICE, "serving the socket alone", &why);
+        return 0;
+}
+
+static int on_done(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        done_queue_run(userdata);
+        return 0;
+}
+
+static int set_up_loop(Manager *m, Error *e) {
+        sigset_t signals;
+        int r;
+
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigaddset(&signals, SIGINT);
+        (void) sigprocmask(SIG_BLOCK, &signals, NULL);
+        (void) signal(SIGPIPE, SIG_IGN);
+
+        r = sd_event_new(&m->event);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL);
+        if (r < 0)
+                return error_set(e, r, "cannot make an event loop: %s", strerror(-r));
+
+        r = done_queue_new(&m->done, e);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(m->event, NULL, done_queue_fd(m->done), EPOLLIN, on_done, m->done);
+        return r < 0 ? error_set(e, r, "cannot watch for results: %s", strerror(-r)) : 0;
+}
+
+static int start_threads(Manager *m, Error *e) {
+        int r;
+
+        r = worker_pool_new(&m->lookups, LOOKUP_THREADS, LOOKUPS_MAX, e);
+        return r < 0 ? r
+                     : signer_new(&m->signer, m->done, m->setup->config.connections, SIGNATURES_MAX,
+                                  e);
+}
+
+int manager_new(Manager **ret, const Options *options, Error *e) {
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
+        int r;
+
+        assert(ret && options && e);
+
+        if (!m)
+                return error_set(e, -ENOMEM, "out of memory");
+        m->options = *options;
+        if (options->config_dir)
+                r = (m->config_dir = strdup(options->config_dir)) ? 0 : -ENOMEM;
+        else
+                r = default_config_dir(options->grant, &m->config_dir, e);
+        if (r >= 0)
+                r = set_up_loop(m, e);
+        if (r >= 0)
+                r = setup_load(&m->setup, m->config_dir, options->grant, e);
+        if (r >= 0)
+                r = start_threads(m, e);
+        if (r >= 0)
+                r = open_socket(m, e);
+        if (r >= 0)
+                r = open_name(m, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(m);
+        return 0;
+}
+
+/* ---- serving ---- */
+
+static void say_ready(Manager *m) {
+        static const char line[] = "READY\n";
+
+        if (!m->setup->api)
+                log_failure(LOG_WARNING, "nothing can be signed yet", &m->setup->why_not);
+        log_line(LOG_NOTICE, "ready", "SOCKET", bus_socket_path(m->socket), "GRANT",
+                 grant_name(m->options.grant), "BUS", m->name ? BUS_NAME : "", "SERVICE",
+                 m->setup->config.service, NULL);
+        (void) sd_notify(false, "READY=1");
+        if (m->options.ready_fd < 0)
+                return;
+        (void) !write(m->options.ready_fd, line, sizeof(line) - 1);
+        (void) close(m->options.ready_fd);
+        m->options.ready_fd = -1;
+}
+
+int manager_run(Manager *m, Error *e) {
+        int r;
+
+        say_ready(m);
+        r = sd_event_loop(m->event);
+        if (r < 0)
+                return error_set(e, r, "the event loop failed: %s", strerror(-r));
+        log_line(LOG_NOTICE, "stopping", NULL);
+        return 0;
+}
+
+void manager_set_setup(Manager *m, Setup *setup, const WhoAmI *who) {
+        setup_unref(m->setup);
+        m->setup = setup;
+        m->who = *who;
+        m->who_known = true;
+        *m->last_error = 0;
+        log_line(LOG_NOTICE, "configuration loaded", "SERVICE", setup->config.service, "ACCOUNT",
+                 who->name, NULL);
+}
+
+/* What is under way gets its answer first: the threads end, their results are sent, then
+ * connections close. */
+static void finish_calls(Manager *m) {
+        /* A second signal need not wait for a service that hangs. */
+        sigset_t signals;
+
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigaddset(&signals, SIGINT);
+        (void) signal(SIGTERM, SIG_DFL);
+        (void) signal(SIGINT, SIG_DFL);
+        (void) sigprocmask(SIG_UNBLOCK, &signals, NULL);
+
+        worker_pool_free(TAKE(m->lookups)); /* its jobs may still go to the signer */
+        if (m->signer)
+                signer_stop(m->signer);
+        if (m->done)
+                done_queue_run(m->done);
+}
+
+void manager_free(Manager *m) {
+        if (!m)
+                return;
+        finish_calls(m);
+        bus_name_free(m->name);
+        bus_socket_free(m->socket);
+        signer_free(m->signer);
+        done_queue_free(m->done);
+        setup_unref(m->setup);
+        sd_event_unref(m->event);
+        free(m->config_dir);
+        free(m);
+}

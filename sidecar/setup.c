@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "sidecar/setup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int load_account(Setup *s, const char *dir, Error *e) {
+        int r;
+
+        r = sidecar_config_load(&s->config, dir, e);
+        if (r == -ENOENT) {
+                (void) error_set(&s->why_not, -CSIGN_E_NO_CREDENTIAL, "there is no %s/sidecar.conf",
+                                 dir);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+
+        r = credential_load(&s->credential, s->config.credential, s->config.client_id, &s->why_not);
+        if (r == -CSIGN_E_NO_CREDENTIAL || r == -CSIGN_E_BAD_CREDENTIAL)
+                return 0;
+        if (r < 0) {
+                *e = s->why_not;
+                return r;
+        }
+        return service_api_new(&s->api, &s->config, s->credential, e);
+}
+
+int setup_load(Setup **ret, const char *dir, Grant grant, Error *e) {
+        _cleanup_(setup_unrefp) Setup *s = NULL;
+        int r;
+
+        assert(ret && dir && e);
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return error_set(e, -ENOMEM, "out of memory");
+        atomic_init(&s->n_ref, 1);
+        sidecar_config_init(&s->config);
+
+        r = access_load(&s->access, dir, grant, geteuid(), e);
+        if (r >= 0)
+                r = key_cache_new(&s->keys, e);
+        if (r >= 0)
+                r = load_account(s, dir, e);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE(s);
+        return 0;
+}
+
+int setup_check(const Setup *s, Error *e) {
+        if (s->api)
+                return 0;
+        *e = s->why_not;
+        return s->why_not.code;
+}
+
+Setup *setup_ref(Setup *s) {
+        (void) atomic_fetch_add_explicit(&s->n_ref, 1, memory_order_relaxed);
+        return s;
+}
+
+void setup_unref(Setup *s) {
+        if (!s || atomic_fetch_sub_explicit(&s->n_ref, 1, memory_order_acq_rel) > 1)
+                return;
+        service_api_free(s->api);
+        credential_free(s->credential);
+        key_cache_free(s->keys);
+        access_free(s->access);
+        sidecar_config_done(&s->config);
+        free(s);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The access token: asked for with an assertion that the account's key signs (RFC 7523), bound to
+ * that key as TLS client key (RFC 8705), and kept fresh for all connections.  Any thread may call.
+ */
+
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/error.h"
+#include "lib/http.h"
+#include "sidecar/credential.h"
+
+#define TOKEN_MAX 256
+
+typedef struct Token Token;
+
+/* Keeps references to all three: they must outlive it. */
+int token_new(Token **ret, const Credential *credential, const char *client_id, const char *issuer,
+              Error *e);
+void token_free(Token *t);
+DEFINE_CLEANUP(Token, token_free)
+
+/* A token that is good for now; gets another when two thirds of its life are over.  One thread asks
+ * the service, the others go on with the old one or wait for the new.  Failures: those of
+ * http_call(). */
+int token_get(Token *t, HttpClient *http, uint64_t timeout_usec, char buf[static TOKEN_MAX],
+              Error *e);
+
+/* The service did not take it: the next token_get() gets another. */
+void token_refused(Token *t, const char *value);
+
+/* Wall-clock time (Unix) when the present one ends; 0 if there is none. */
+int64_t token_expires(Token *t);
+
+/* The signed assertion alone: `header.claims.signature`. */
+int token_assertion(const Credential *c, const char *client_id, const char *audience, int64_t now,
+                    Buf *ret, Error *e);
+
+/* The service's answer to it.  Fuzzed. */
+int token_parse(const void *data, size_t len, char value[static TOKEN_MAX],
+                uint32_t *ret_expires_in, Error *e);
