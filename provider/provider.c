@@ -6,9 +6,11 @@
 #include "provider/provider.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <openssl/provider.h>
 
 #include "lib/config.h"
 #include "lib/ossl.h"
@@ -161,11 +163,53 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name) {
         return NULL;
 }
 
+/* ---- TLS groups ----
+ *
+ * libssl uses a group only if the provider that announces it is also the one whose EC keys it would
+ * get.  When that happens to be us, we announce what `default` does. */
+
+typedef struct Groups {
+        const char *capability;
+        OSSL_CALLBACK *cb;
+        void *arg;
+        int ok;
+} Groups;
+
+static int forward_group(const OSSL_PARAM params[], void *arg) {
+        const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_CAPABILITY_TLS_GROUP_ALG);
+        const char *algorithm = NULL;
+        const Groups *g = arg;
+
+        if (!p || !OSSL_PARAM_get_utf8_string_ptr(p, &algorithm) || strcmp(algorithm, "EC") != 0)
+                return 1;
+        return g->cb(params, g->arg);
+}
+
+static int forward_groups(OSSL_PROVIDER *def, void *arg) {
+        Groups *g = arg;
+
+        g->ok = OSSL_PROVIDER_get_capabilities(def, g->capability, forward_group, g);
+        return g->ok;
+}
+
+static int get_capabilities(void *provctx, const char *capability, OSSL_CALLBACK *cb, void *arg) {
+        Groups g = { .capability = capability, .cb = cb, .arg = arg, .ok = 1 };
+        Provider *p = provctx;
+
+        if (strcmp(capability, "TLS-GROUP") != 0)
+                return 0;
+
+        /* There is only one. */
+        (void) OSSL_PROVIDER_do_all(p->libctx, forward_groups, &g);
+        return g.ok;
+}
+
 static const OSSL_DISPATCH provider_functions[] = {
         { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void)) teardown },
         { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) gettable_params },
         { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) get_params },
         { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) query_operation },
+        { OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void)) get_capabilities },
         { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void)) get_reason_strings },
         { 0, NULL },
 };
