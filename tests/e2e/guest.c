@@ -87,16 +87,33 @@ static void *sign_often(void *failures) {
         return NULL;
 }
 
-/* A child that inherits the key, and perhaps an open connection, must sign on its own. */
-static bool child_signs(void) {
-        pid_t pid = fork();
-        int status;
+static bool finish(EVP_MD_CTX *ctx) {
+        unsigned char sig[1024];
+        size_t len = sizeof(sig);
 
+        return EVP_DigestSignFinal(ctx, sig, &len) == 1;
+}
+
+/* A child inherits the key, a signature that has begun, and perhaps an open connection: it must
+ * sign on its own, and the parent go on.  Forked when no other thread runs: OpenSSL's own locks
+ * allow no more. */
+static bool both_sign_after_fork(void) {
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        int status = 1;
+        pid_t pid;
+        bool ok;
+
+        if (!ctx || EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, key, NULL) != 1 ||
+            EVP_DigestSignUpdate(ctx, "guest", 5) != 1)
+                errx(1, "a signature did not begin");
+        pid = fork();
         if (pid < 0)
                 err(1, "fork");
         if (pid == 0)
-                _exit(sign_once() && sign_once() ? 0 : 1);
-        return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+                _exit(finish(ctx) && sign_once() ? 0 : 1);
+        ok = finish(ctx) && waitpid(pid, &status, 0) == pid && status == 0;
+        EVP_MD_CTX_free(ctx);
+        return ok;
 }
 
 static void sign_everywhere(void) {
@@ -108,13 +125,11 @@ static void sign_everywhere(void) {
         for (int i = 0; i < THREADS; i++)
                 if (pthread_create(&threads[i], NULL, sign_often, &failures) != 0)
                         errx(1, "pthread_create");
-        if (!child_signs())
-                errx(1, "a child forked beside signing threads cannot sign");
         for (int i = 0; i < THREADS; i++)
                 (void) pthread_join(threads[i], NULL);
         if (failures)
                 errx(1, "%d of %d signatures failed in threads", failures, THREADS * ROUNDS);
-        if (!child_signs() || !sign_once())
+        if (!both_sign_after_fork() || !sign_once())
                 errx(1, "signing after a fork failed");
 }
 
@@ -135,6 +150,7 @@ int main(int argc, char *argv[]) {
 
         if (argc != 2)
                 errx(2, "usage: guest URI");
+        (void) alarm(60);
         look(&before);
         if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
                 errx(1, "OPENSSL_init_crypto");
