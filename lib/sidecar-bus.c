@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,25 +305,41 @@ static int wait_ready(sd_bus *bus, uint64_t deadline) {
         }
 }
 
-/* Whether the bus has a sidecar, or can start one. */
-static int find_service(sd_bus *bus, uint64_t timeout_usec) {
+/* The bus has said that nobody got the call. */
+static bool was_not_delivered(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+               sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+}
+
+static int ask_bus(sd_bus *bus, uint64_t timeout_usec, const char *method, const char *types, ...) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        va_list ap;
         int r;
 
         r = sd_bus_message_new_method_call(bus, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                                           "org.freedesktop.DBus", "StartServiceByName");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "su", SIDECAR_NAME, 0);
+                                           "org.freedesktop.DBus", method);
+        if (r < 0)
+                return r;
+
+        va_start(ap, types);
+        r = sd_bus_message_appendv(m, types, ap);
+        va_end(ap);
         if (r < 0)
                 return r;
 
         r = sd_bus_call(bus, m, timeout_usec, &error, NULL);
-        if (r < 0 && (sd_bus_error_has_name(&error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                      sd_bus_error_has_name(&error, SD_BUS_ERROR_NAME_HAS_NO_OWNER)))
-                r = -ENOENT;
-        sd_bus_error_free(&error);
-        return r;
+        return r < 0 && was_not_delivered(&error) ? -ENOENT : r;
+}
+
+/* Whether the bus has a sidecar, or can start one: buses start only what has a service file. */
+static int find_service(sd_bus *bus, uint64_t timeout_usec) {
+        int r;
+
+        r = ask_bus(bus, timeout_usec, "GetNameOwner", "s", SIDECAR_NAME);
+        if (r != -ENOENT)
+                return r;
+        return ask_bus(bus, timeout_usec, "StartServiceByName", "su", SIDECAR_NAME, (uint32_t) 0);
 }
 
 static int open_place(sd_bus **ret, const Place *p, uint64_t timeout_usec) {
@@ -519,12 +536,6 @@ static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_e
 static bool is_ours(const sd_bus_error *error) {
         return error->name &&
                strncmp(error->name, ERROR_DBUS_PREFIX, strlen(ERROR_DBUS_PREFIX)) == 0;
-}
-
-/* The bus has said that nobody got the call. */
-static bool was_not_delivered(const sd_bus_error *error) {
-        return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
 typedef enum Outcome {
