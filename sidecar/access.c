@@ -228,16 +228,17 @@ static int access_from_file(Access **ret, ConfigFile *file, const char *name, Er
 int access_load(Access **ret, const char *dir, Grant grant, uid_t self, Error *e) {
         _cleanup_(config_closep) ConfigFile *file = NULL;
         char path[4096];
+        Error why = {};
         int r;
 
         assert(ret && dir);
 
         snprintf(path, sizeof(path), "%s/policy.conf", dir);
-        r = config_open(&file, path, FILE_TRUSTED, e);
+        r = config_open(&file, path, FILE_TRUSTED, &why);
         if (r == -ENOENT)
                 return access_default(ret, grant, self, e);
         if (r < 0)
-                return r;
+                return error_set(e, r, "%s", why.detail);
         return access_from_file(ret, file, path, e);
 }
 

@@ -54,9 +54,16 @@ static void call_free(BusCall *c) {
         free(c);
 }
 
-void bus_call_post(BusCall *c, int r) {
-        if (r < 0 && c->e.code >= 0)
+/* Makes c->e say what r says: nothing for a success, some sentence for a failure. */
+static void settle(BusCall *c, int r) {
+        if (r >= 0)
+                c->e = (Error){};
+        else if (c->e.code != r)
                 (void) error_set(&c->e, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
+}
+
+void bus_call_post(BusCall *c, int r) {
+        settle(c, r);
         done_queue_post(c->peer->manager->done, &c->done);
 }
 
@@ -93,6 +100,18 @@ static int reply(BusCall *c) {
         return r < 0 ? r : sd_bus_message_send(m);
 }
 
+static void succeeded(BusCall *c) {
+        int r;
+
+        r = reply(c);
+        if (c->asked_service)
+                *c->peer->manager->last_error = 0;
+        /* A caller that left cannot be told. */
+        if (r < 0 && !atomic_load(&c->peer->gone))
+                log_line(LOG_WARNING, "cannot reply", "METHOD", c->ops->method, "REQUEST_ID",
+                         c->request_id, "REASON", strerror(-r), NULL);
+}
+
 /* Whether the failure tells of the service's health or of our standing there. */
 static bool is_trouble(int code) {
         int status = error_info(code)->exit_status;
@@ -116,19 +135,11 @@ static void failed(BusCall *c) {
 }
 
 int bus_call_end(BusCall *c, int r) {
-        if (r >= 0) {
-                r = reply(c);
-                if (c->asked_service)
-                        *c->peer->manager->last_error = 0;
-                /* A caller that left cannot be told. */
-                if (r < 0 && !atomic_load(&c->peer->gone))
-                        log_line(LOG_WARNING, "cannot reply", "METHOD", c->ops->method,
-                                 "REQUEST_ID", c->request_id, "REASON", strerror(-r), NULL);
-        } else {
-                if (c->e.code >= 0)
-                        (void) error_set(&c->e, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
+        settle(c, r);
+        if (r < 0)
                 failed(c);
-        }
+        else
+                succeeded(c);
         call_free(c);
         return 1;
 }

@@ -8,24 +8,23 @@
 #include <unistd.h>
 
 static int load_account(Setup *s, const char *dir, Error *e) {
+        Error why = {};
         int r;
 
-        r = sidecar_config_load(&s->config, dir, e);
+        r = sidecar_config_load(&s->config, dir, &why);
         if (r == -ENOENT) {
                 (void) error_set(&s->why_not, -CSIGN_E_NO_CREDENTIAL, "there is no %s/sidecar.conf",
                                  dir);
                 return 0;
         }
         if (r < 0)
-                return r;
+                return error_set(e, r, "%s", why.detail);
 
         r = credential_load(&s->credential, s->config.credential, s->config.client_id, &s->why_not);
         if (r == -CSIGN_E_NO_CREDENTIAL || r == -CSIGN_E_BAD_CREDENTIAL)
                 return 0;
-        if (r < 0) {
-                *e = s->why_not;
-                return r;
-        }
+        if (r < 0)
+                return error_set(e, r, "%s", s->why_not.detail);
         return service_api_new(&s->api, &s->config, s->credential, e);
 }
 
