@@ -14,6 +14,8 @@
 #include "lib/config.h"
 #include "lib/file.h"
 #include "lib/http.h"
+#include "lib/id.h"
+#include "lib/key-uri.h"
 
 #define PAGES_MAX 100000
 
@@ -229,4 +231,38 @@ int admin_path(Buf *ret, const char *fmt, ...) {
         }
         va_end(ap);
         return r;
+}
+
+int admin_key(Admin *a, const char *name, json_t **ret, Error *e) {
+        _cleanup_(buf_done) Buf path = {};
+        char version[16];
+        KeyUri uri;
+        int r;
+
+        if (id_is_valid(name, "key")) {
+                r = admin_path(&path, "/v1/keys/%s", name);
+        } else {
+                r = key_uri_parse_loose(name, &uri, e);
+                if (r < 0)
+                        return r;
+                (void) snprintf(version, sizeof(version), "%u", uri.version);
+                r = admin_path(&path, "/v1/keys/resolve?path=%s&version=%s", uri.path, version);
+        }
+        return r < 0 ? r : admin_call(a, "GET", buf_str(&path), NULL, ret, e);
+}
+
+int admin_key_id(Admin *a, const char *name, Buf *ret, Error *e) {
+        _cleanup_(json_decrefp) json_t *key = NULL;
+        const char *id;
+        int r;
+
+        if (id_is_valid(name, "key"))
+                return buf_append_str(ret, name);
+        r = admin_key(a, name, &key, e);
+        if (r < 0)
+                return r;
+        id = json_string_value(json_object_get(key, "id"));
+        return id ? buf_append_str(ret, id)
+                  : error_set(e, -CSIGN_E_BAD_ANSWER, "the service gave key '%s' without its id",
+                              name);
 }

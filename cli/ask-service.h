@@ -28,3 +28,7 @@ int admin_list(Admin *a, const char *path, const char *array, json_t **ret, Erro
 /* path, its segments and values percent-encoded: admin_path(&b, "/v1/keys/%s?version=%s", id,
  * version). Every conversion is %s. */
 int admin_path(Buf *ret, const char *fmt, ...) _printf_(2, 3);
+
+/* A key by its id, path or URI; and its id alone. */
+int admin_key(Admin *a, const char *name, json_t **ret, Error *e);
+int admin_key_id(Admin *a, const char *name, Buf *ret, Error *e);

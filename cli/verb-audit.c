@@ -55,16 +55,39 @@ static int audit_head(Admin *a, Anchor *ret, Error *e) {
 
 /* ---- list ---- */
 
-/* A record with its entry as an object instead of text. */
-static json_t *record_open(const json_t *record) {
-        json_t *opened = json_loads(json_text_at(record, "entry"), 0, NULL);
+/* What it was about, for the eye: a key, or what was made or changed. */
+static const char *entry_subject(const json_t *entry) {
+        static const char *const places[] = { "key.path",  "key.id",     "what.path",
+                                              "what.name", "what.route", "what.id" };
 
-        if (!json_is_object(opened)) {
-                json_decref(opened);
-                opened = json_object();
+        for (size_t i = 0; i < ELEMENTSOF(places); i++)
+                if (json_text_at(entry, places[i])[0])
+                        return json_text_at(entry, places[i]);
+        return "";
+}
+
+/* Who did it: by name, or what has none by its id. */
+static const char *entry_who(const json_t *entry) {
+        const char *name = json_text_at(entry, "principal.name");
+
+        return name[0] ? name : json_text_at(entry, "principal.id");
+}
+
+/* The record with its entry as an object instead of text. */
+static json_t *record_open(const json_t *record) {
+        json_t *opened = json_copy((json_t *) record);
+        json_t *entry = json_loads(json_text_at(record, "entry"), 0, NULL);
+
+        if (!entry)
+                return opened; /* audit verify will have a word to say */
+        if (!arg_json) {
+                (void) json_object_set_new(entry, "who", json_string(entry_who(entry)));
+                (void) json_object_set_new(entry, "subject", json_string(entry_subject(entry)));
+                (void) json_object_set_new(entry, "second",
+                                           json_stringn(json_text_at(entry, "time"),
+                                                        strnlen(json_text_at(entry, "time"), 19)));
         }
-        (void) json_object_set(opened, "number", json_object_get(record, "number"));
-        (void) json_object_set(opened, "hash", json_object_get(record, "hash"));
+        (void) json_object_set_new(opened, "entry", entry);
         return opened;
 }
 
@@ -87,28 +110,38 @@ static int audit_collect(Admin *a, uint64_t after, json_t *all, Error *e) {
 }
 
 static int audit_list(char *args[], size_t n, Error *e) {
+        /* clang-format off */
         static const Column columns[] = {
-                { "NUMBER", "number", COLUMN_NUMBER },
-                { "TIME", "time" },
-                { "WHAT", "kind" },
-                { "WHO", "principal.name" },
-                { "KEY", "key.path" },
-                { "RESULT", "result", COLUMN_STATE },
-                { "RULE", "rule" },
-                { "PROGRAM", "caller.exe" },
-                { "REQUEST", "request_id" },
+                { "RECORD", "number", COLUMN_NUMBER },
+                { "TIME (UTC)", "entry.second" },
+                { "WHAT", "entry.kind" },
+                { "WHO", "entry.who" },
+                { "ABOUT", "entry.subject" },
+                { "RESULT", "entry.result", COLUMN_STATE },
+                { "RULE", "entry.rule" },
+                { "REQUEST", "entry.request_id" },
+                { "PROGRAM", "entry.caller.exe" },
         };
+        /* clang-format on */
         _cleanup_(admin_closep) Admin *a = NULL;
         _cleanup_(json_decrefp) json_t *records = json_array();
+        _cleanup_(buf_done) Buf key_id = {};
         Anchor head = {};
         int r;
 
+        if (arg_key && arg_request)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "give --key or --request, not both");
         r = admin_open(&a, e);
+        if (r < 0)
+                return r;
+        r = arg_key ? admin_key_id(a, arg_key, &key_id, e) : 0;
         if (r < 0)
                 return r;
         r = audit_head(a, &head, e);
         if (r < 0)
                 return r;
+        if (arg_key)
+                arg_key = buf_str(&key_id);
         /* With a filter all that matches: the last N of the log may hold none. */
         if (arg_all || arg_key || arg_request || head.number < arg_last)
                 arg_last = head.number;

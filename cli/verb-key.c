@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csign key: signing keys, administered.  Their private halves never leave the key store. */
 
-#include <stdio.h>
-
 #include "cli/ask-service.h"
 #include "cli/cli.h"
 #include "cli/output.h"
-#include "lib/id.h"
 #include "lib/key-uri.h"
 
 static const char *arg_algorithm = "P-256", *arg_description, *arg_certificate, *arg_subject;
@@ -23,25 +20,6 @@ static const Column key_fields[] = {
         { "Created", "created" },
         { "Description", "description" },
 };
-
-/* GET of a key by its id, path or URI. */
-static int key_resolve(Admin *a, const char *name, json_t **ret, Error *e) {
-        _cleanup_(buf_done) Buf path = {};
-        char version[16];
-        KeyUri uri;
-        int r;
-
-        if (id_is_valid(name, "key")) {
-                r = admin_path(&path, "/v1/keys/%s", name);
-        } else {
-                r = key_uri_parse_loose(name, &uri, e);
-                if (r < 0)
-                        return r;
-                (void) snprintf(version, sizeof(version), "%u", uri.version);
-                r = admin_path(&path, "/v1/keys/resolve?path=%s&version=%s", uri.path, version);
-        }
-        return r < 0 ? r : admin_call(a, "GET", buf_str(&path), NULL, ret, e);
-}
 
 /* ---- create ---- */
 
@@ -146,7 +124,7 @@ static int key_show(char *args[], size_t n, Error *e) {
         r = admin_open(&a, e);
         if (r < 0)
                 return r;
-        r = key_resolve(a, args[0], &key, e);
+        r = admin_key(a, args[0], &key, e);
         if (r < 0)
                 return r;
         output_object(key, key_fields, ELEMENTSOF(key_fields));
@@ -168,18 +146,18 @@ static const Verb verb_key_show = {
 
 static int key_set_state(const char *name, const char *state, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
-        _cleanup_(json_decrefp) json_t *key = NULL, *changed = NULL;
+        _cleanup_(json_decrefp) json_t *changed = NULL;
         _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "state", state);
-        _cleanup_(buf_done) Buf path = {};
+        _cleanup_(buf_done) Buf id = {}, path = {};
         int r;
 
         r = admin_open(&a, e);
         if (r < 0)
                 return r;
-        r = key_resolve(a, name, &key, e);
+        r = admin_key_id(a, name, &id, e);
         if (r < 0)
                 return r;
-        r = admin_path(&path, "/v1/keys/%s", json_text_at(key, "id"));
+        r = admin_path(&path, "/v1/keys/%s", buf_str(&id));
         if (r < 0)
                 return r;
         r = admin_call(a, "PATCH", buf_str(&path), body, &changed, e);
