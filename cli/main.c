@@ -3,6 +3,7 @@
 /* csign: all that a person or a CI job types.  Finds the verb, reads its options, runs it, and
  * turns what comes back into words and an exit status. */
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,9 +56,21 @@ static const Verb *verb_find_in(const Verb *group, const char *word) {
         return NULL;
 }
 
+/* The table knows no errno; these two mean a file that somebody named. */
+static int exit_status(int code) {
+        switch (code) {
+        case -ENOENT:
+                return error_info(CSIGN_E_NOT_FOUND)->exit_status;
+        case -EEXIST:
+                return error_info(CSIGN_E_ALREADY_EXISTS)->exit_status;
+        default:
+                return error_info(code)->exit_status;
+        }
+}
+
 static int fail(const Error *e, const char *advice) {
         output_error(e, advice);
-        return error_info(e->code)->exit_status;
+        return exit_status(e->code);
 }
 
 static int fail_usage(const Verb *v, const Error *e) {
