@@ -2,6 +2,7 @@
 /* csign-keystore: the process that holds the private keys. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <sched.h>
@@ -72,6 +73,8 @@ static int load_config(const char *path, Config *ret, Error *e) {
         int r;
 
         r = config_open(&f, path, FILE_TRUSTED, e);
+        if (r == -ENOENT)
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "there is no configuration %s", path);
         if (r < 0)
                 return r;
         r = config_apply(f, NULL, config_items, ELEMENTSOF(config_items), ret, e);
@@ -172,6 +175,10 @@ static int make_builtin(const Config *c, Builtin **ret, Error *e) {
         int r;
 
         r = kek_load(&kek, c->kek, e);
+        if (r == -ENOENT)
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                 "there is no KEK: csign-keystore init-kek --kek %s makes one",
+                                 c->kek);
         if (r < 0)
                 return r;
 
@@ -222,6 +229,9 @@ static int init_kek(Error *e) {
         int r;
 
         r = kek_create(arg_kek, e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "%s is there, and stays as it is",
+                                 arg_kek);
         if (r < 0)
                 return r;
 
@@ -232,6 +242,16 @@ static int init_kek(Error *e) {
 }
 
 /* -- the command line -- */
+
+static int parse_fd(const char *text) {
+        char *end;
+        long fd = strtol(text, &end, 10);
+
+        if (*text && *end == '\0' && fd > STDIN_FILENO && fcntl((int) fd, F_GETFD) >= 0)
+                return (int) fd;
+        fprintf(stderr, "csign-keystore: --ready-fd %s: that is no open descriptor\n", text);
+        return -1;
+}
 
 /* 0: go on, else the exit status + 1. */
 static int parse_options(int argc, char **argv) {
@@ -255,7 +275,9 @@ static int parse_options(int argc, char **argv) {
                         arg_kek = optarg;
                         break;
                 case ARG_READY_FD:
-                        arg_ready_fd = atoi(optarg);
+                        arg_ready_fd = parse_fd(optarg);
+                        if (arg_ready_fd < 0)
+                                return 3;
                         break;
                 case ARG_VERSION:
                         puts("csign-keystore " CSIGN_VERSION);
