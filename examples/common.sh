@@ -69,17 +69,6 @@ free_port() {
         echo "$port"
 }
 
-# run_as UID COMMAND...: where root allows each daemon gets a user of its own, else all are ours.
-run_as() {
-        local uid=$1
-        shift
-        if ((EUID == 0)) && [[ -n $uid ]]; then
-                setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
-        else
-                "$@"
-        fi
-}
-
 # private_folder UID FOLDER [MODE]
 private_folder() {
         mkdir -p "$2"
@@ -89,17 +78,21 @@ private_folder() {
         fi
 }
 
-# start_daemon NAME UID COMMAND...: returns when it says that it is ready.
-start_daemon() {
-        local name=$1 uid=$2 ready=$dir/log/$1.ready line
-        shift 2
-
-        last_command=$*
-        mkfifo "$ready"
-        if ((EUID == 0)) && [[ -n $uid ]]; then
-                set -- setpriv --reuid="$uid" --regid="$uid" --clear-groups -- "$@"
+# as_user UID: what to put in front of a command.  Where root allows it each daemon gets a user of its own.
+as_user() {
+        if ((EUID == 0)) && [[ -n $1 ]]; then
+                echo "setpriv --reuid=$1 --regid=$1 --clear-groups -- "
         fi
-        "$@" --ready-fd 9 9>"$ready" </dev/null >"$dir/log/$name.log" 2>&1 &
+}
+
+# start_daemon NAME COMMAND: shows and starts it, and returns when it says that it is ready.
+start_daemon() {
+        local name=$1 ready=$dir/log/$1.ready line
+
+        last_command=$2
+        printf '%s$ %s &%s\n' "$bold" "$2" "$plain_text"
+        mkfifo "$ready"
+        eval "exec $2 --ready-fd 9" 9>"$ready" </dev/null >"$dir/log/$name.log" 2>&1 &
         daemon_names+=("$name")
         daemon_pids+=($!)
 
@@ -108,7 +101,7 @@ start_daemon() {
                 return 1
         fi
         rm -f "$ready"
-        say "$name runs as uid $(stat -c %u "/proc/$!"), pid $!"
+        say "$name is ready: pid $!, uid $(stat -c %u "/proc/$!"), log $dir/log/$name.log"
 }
 
 stop_daemons() {
