@@ -3,6 +3,7 @@
  * client key (RFC 8705). */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -147,6 +148,7 @@ static int issue(Request *req, const Jwt *j, const AccountLogin *login, Secret *
                  Error *e) {
         _cleanup_(audit_record_done) AuditRecord rec = {};
         ChangeEvent event = request_event(req, "token.issue");
+        Principal account = { .type = PRINCIPAL_ACCOUNT };
         NewToken t = { .assertion = j, .issued = clock_now() };
         AuditJob job = {
                 .change = insert_token, .userdata = &t, .records = &rec, .n_records = 1, .e = e
@@ -159,9 +161,12 @@ static int issue(Request *req, const Jwt *j, const AccountLogin *login, Secret *
         if (r < 0)
                 return r;
 
+        snprintf(account.id, sizeof(account.id), "%.39s", j->iss);
+        snprintf(account.name, sizeof(account.name), "%s", login->path);
+        snprintf(account.tsg, sizeof(account.tsg), "%s", login->tsg);
+        event.principal = &account;
         event.rule = "assertion";
-        r = audit_entry_change(&rec, &event, "account", j->iss, "path", login->path, "tsg",
-                               login->tsg, "jti", j->jti, NULL);
+        r = audit_entry_change(&rec, &event, "jti", j->jti, NULL);
         return r < 0 ? r : audit_commit(req->service->audit, &job);
 }
 

@@ -2,7 +2,8 @@
 /* Signatures.  Each item of a batch is decided, signed and recorded on its own; the key store is
  * asked for all of them before the first answer is awaited, and all their records share one wait.
  *
- *     item_read -> item_resolve -> policy_check_sign -> keystore_sign_many -> audit_commit -> reply
+ *     sign_item_read -> item_resolve -> policy_check_sign -> keystore_sign_many -> audit_commit ->
+ * reply
  *
  * Nothing of a signature leaves before audit_commit() has said that its record is durable. */
 
@@ -16,45 +17,21 @@
 #include "service/metrics.h"
 #include "service/policy.h"
 #include "service/problem.h"
+#include "service/sign-item.h"
 
-#define ITEMS_MAX  64
-#define CALLER_MAX 2048
-#define SALT_UNSET UINT32_MAX
-
-typedef struct Item {
-        /* as asked; strings point into the body's JSON */
-        const char *asked_id, *key_id, *scheme, *hash, *mgf1_hash;
-        uint32_t version, salt_len;
-        Buf digest;
-        const json_t *caller;
-
-        char request_id[ID_MAX];
-        Buf caller_text;
-        Key *key;     /* NULL: there is none */
-        bool reaches; /* the principal does: only then may the record tell of the key */
-        SignRequest req;
-        const char *rule; /* what allowed it */
-        Buf signature;
-        Error e; /* code 0: allowed */
-} Item;
+#define ITEMS_MAX 64
 
 typedef struct Batch {
         Request *req;
         size_t n;
-        Item *items;
+        SignItem *items;
         AuditRecord *records;
         KeystoreSign *calls;
 } Batch;
 
 static void batch_done(Batch *b) {
-        for (size_t i = 0; b->items && i < b->n; i++) {
-                Item *it = &b->items[i];
-
-                buf_done(&it->digest);
-                buf_done(&it->caller_text);
-                buf_done(&it->signature);
-                key_unref(it->key);
-        }
+        for (size_t i = 0; b->items && i < b->n; i++)
+                sign_item_done(&b->items[i]);
         for (size_t i = 0; b->records && i < b->n; i++)
                 audit_record_done(&b->records[i]);
         free(b->items);
@@ -74,103 +51,9 @@ static int batch_init(Batch *b, Request *req, size_t n) {
         return 0;
 }
 
-/* ---- reading ---- */
-
-static const JsonField item_fields[] = {
-        { "request_id", json_field_string, offsetof(Item, asked_id) },
-        { "version", json_field_u32, offsetof(Item, version) },
-        { "scheme", json_field_string, offsetof(Item, scheme), JSON_REQUIRED },
-        { "hash", json_field_string, offsetof(Item, hash), JSON_REQUIRED },
-        { "digest", json_field_base64, offsetof(Item, digest), JSON_REQUIRED },
-        { "salt_length", json_field_u32, offsetof(Item, salt_len) },
-        { "mgf1_hash", json_field_string, offsetof(Item, mgf1_hash) },
-        { "caller", json_field_object, offsetof(Item, caller) },
-        { "key", json_field_string, offsetof(Item, key_id),
-          JSON_REQUIRED }, /* last: one route has it in its path */
-};
-
-/* The sidecar's evidence: words and numbers, copied as they are. */
-static int read_caller(Item *it) {
-        JsonOut o;
-        const char *name;
-        json_t *v;
-
-        it->caller_text = BUF_MAX(CALLER_MAX);
-        o = JSON_OUT(&it->caller_text);
-        json_begin_object(&o, NULL);
-        json_object_foreach((json_t *) it->caller, name, v) {
-                if (json_is_string(v))
-                        json_out_str(&o, name, json_string_value(v));
-                else if (json_is_integer(v))
-                        json_out_i64(&o, name, json_integer_value(v));
-                else if (json_is_boolean(v))
-                        json_out_bool(&o, name, json_is_true(v));
-                else
-                        return error_set(&it->e, -CSIGN_E_BAD_REQUEST,
-                                         "'caller' holds something that is no string, number or "
-                                         "truth value");
-        }
-        json_end_object(&o);
-        if (o.r == -E2BIG)
-                return error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'caller' is larger than %d bytes",
-                                 CALLER_MAX);
-        return o.r;
-}
-
-static int read_request(Item *it) {
-        it->req = (SignRequest){
-                .key_id = it->key_id,
-                .scheme = scheme_by_name(it->scheme),
-                .hash = hash_alg_by_name(it->hash),
-                .digest = it->digest.data,
-                .digest_len = it->digest.len,
-                .request_id = it->request_id,
-        };
-        if (it->req.scheme == SCHEME_NONE)
-                return error_set_rule(
-                        &it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "scheme",
-                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss and ecdsa",
-                        it->scheme);
-        if (!it->req.hash)
-                return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
-                                      "'%.32s' is not a hash that csign signs with", it->hash);
-        if (it->mgf1_hash) {
-                it->req.mgf1_hash = hash_alg_by_name(it->mgf1_hash);
-                if (!it->req.mgf1_hash)
-                        return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
-                                              "'%.32s' is not a hash that csign signs with",
-                                              it->mgf1_hash);
-        }
-        if (it->salt_len != SALT_UNSET)
-                it->req.salt_len = it->salt_len;
-        else if (it->req.scheme == SCHEME_RSA_PSS)
-                it->req.salt_len = (uint32_t) it->req.hash->size;
-        return 0;
-}
-
-/* key_id NULL: the item names its key. */
-static int item_read(Item *it, const json_t *json, const char *key_id) {
-        size_t n = ELEMENTSOF(item_fields) - (key_id ? 1 : 0);
-        int r;
-
-        it->key_id = key_id;
-        it->salt_len = SALT_UNSET;
-        it->digest = BUF_MAX(4 * DIGEST_MAX);
-        r = json_read(json, item_fields, n, it, &it->e);
-        if (r >= 0 && !id_is_valid(it->key_id, "key"))
-                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'%.64s' is not a key id (key_…)",
-                              it->key_id);
-        if (r >= 0 && it->asked_id && !id_is_valid(it->asked_id, "req"))
-                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
-                              "'request_id' is not a request id (req_…)");
-        if (r >= 0 && it->caller)
-                r = read_caller(it);
-        return r < 0 ? r : read_request(it);
-}
-
 /* ---- deciding ---- */
 
-static int item_resolve(Item *it, const Request *req) {
+static int item_resolve(SignItem *it, const Request *req) {
         int r;
 
         r = key_by_id(&req->service->keys, it->key_id, it->version, &it->key, &it->e);
@@ -182,22 +65,16 @@ static int item_resolve(Item *it, const Request *req) {
         return 0;
 }
 
-static void item_decide(Item *it, const Request *req, const json_t *json, const char *key_id) {
+static void item_decide(SignItem *it, const Request *req, const json_t *json, const char *key_id) {
         int r;
 
-        r = item_read(it, json, key_id);
+        r = sign_item_read(it, json, key_id);
         if (r >= 0)
                 r = item_resolve(it, req);
         if (r >= 0)
                 r = policy_check_sign(req->principal, it->key, &it->req, &it->rule, &it->e);
         if (r < 0 && it->e.code != r)
                 error_set(&it->e, r, "%s", strerror(-r));
-
-        /* An id that is not one is not used, not even to say so. */
-        if (it->asked_id && id_is_valid(it->asked_id, "req"))
-                snprintf(it->request_id, sizeof(it->request_id), "%s", it->asked_id);
-        else if (id_new(it->request_id, "req") < 0)
-                error_set(&it->e, -EIO, "no random bytes");
 }
 
 /* ---- signing ---- */
@@ -206,7 +83,7 @@ static void batch_sign(Batch *b) {
         size_t n = 0;
 
         for (size_t i = 0; i < b->n; i++) {
-                Item *it = &b->items[i];
+                SignItem *it = &b->items[i];
 
                 if (it->e.code != 0)
                         continue;
@@ -224,7 +101,7 @@ static void batch_sign(Batch *b) {
 
         keystore_sign_many(b->req->service->keystore, b->calls, n);
         for (size_t i = 0, k = 0; i < b->n; i++) {
-                Item *it = &b->items[i];
+                SignItem *it = &b->items[i];
 
                 if (it->e.code != 0)
                         continue;
@@ -238,7 +115,7 @@ static void batch_sign(Batch *b) {
 
 /* ---- recording ---- */
 
-static int item_record(const Item *it, const Request *req, AuditRecord *rec) {
+static int item_record(const SignItem *it, const Request *req, AuditRecord *rec) {
         const Key *k = it->reaches ? it->key : NULL;
         SignEvent s = {
                 .request_id = it->request_id,
@@ -252,9 +129,7 @@ static int item_record(const Item *it, const Request *req, AuditRecord *rec) {
                 .hash = it->req.hash ? it->req.hash->name : NULL,
                 .digest = it->digest.data,
                 .digest_len = it->digest.len,
-                .caller = it->caller_text.len > 0 && it->e.code != -CSIGN_E_BAD_REQUEST
-                                  ? buf_str(&it->caller_text)
-                                  : NULL,
+                .caller = it->caller_text.len > 0 ? buf_str(&it->caller_text) : NULL,
                 .rule = it->e.code ? it->e.rule : it->rule,
                 .code = error_public_code(it->e.code),
                 .signature = it->signature.data,
@@ -308,7 +183,7 @@ static void batch_run(Batch *b) {
 
 /* ---- answering ---- */
 
-static void write_result(JsonOut *o, const Item *it, const AuditRecord *rec) {
+static void write_result(JsonOut *o, const SignItem *it, const AuditRecord *rec) {
         json_begin_object(o, NULL);
         if (it->e.code != 0)
                 problem_write(o, "problem", &it->e);

@@ -104,7 +104,7 @@ static int place_tsg(Request *req, NewTsg *n, Error *e) {
                 return r;
         n->root = !strchr(t->path, '/');
         if (n->root)
-                snprintf(t->name, sizeof(t->name), "%s", t->path);
+                snprintf(t->name, sizeof(t->name), "%.63s", t->path);
         else
                 r = path_split(t->path, parent_path, t->name, e);
         if (r >= 0)
@@ -136,8 +136,8 @@ static int make_authority(Request *req, NewTsg *n, Error *e) {
         if (tsg_by_path(req->service->db, req->principal->tsg, n->tsg.path, &taken, NULL) == 0)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a TSG '%s' already",
                                  n->tsg.path);
-        snprintf(name, sizeof(name), "%s%s", strlen(n->tsg.path) <= 48 ? "csign authority " : "",
-                 n->tsg.path);
+        snprintf(name, sizeof(name), "%s%s", strlen(n->tsg.name) <= 48 ? "csign authority " : "",
+                 n->tsg.name);
         return ca_create(req->service->keystore, n->tsg.id, name, &n->authority, e);
 }
 

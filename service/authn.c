@@ -152,8 +152,8 @@ static int read_principal(const Authn *a, const Bearer *b, Principal **ret, Erro
 
 static int find_principal(const Authn *a, const Bearer *b, Principal **ret, Error *e) {
         uint64_t generation = cache_generation(a->cache);
+        Principal *p = NULL;
         CacheObject *o;
-        Principal *p;
         int r;
 
         o = cache_get(a->cache, b->hash, sizeof(b->hash));

@@ -238,7 +238,7 @@ static int run(Sqlite *s, sqlite3_stmt *stmt, DbRowFn fn, void *userdata, Error 
 static int sqlite_query(DbConn *c, const char *sql, const DbValue *args, size_t n, DbRowFn row,
                         void *userdata, Error *e) {
         Sqlite *s = sqlite_of(c);
-        sqlite3_stmt *stmt;
+        sqlite3_stmt *stmt = NULL;
         int r;
 
         r = prepare(s, sql, &stmt, e);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading one item of a request for signatures. */
+
+#include "service/sign-item.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/id.h"
+
+#define SALT_UNSET UINT32_MAX
+
+static const JsonField item_fields[] = {
+        { "request_id", json_field_string, offsetof(SignItem, asked_id) },
+        { "version", json_field_u32, offsetof(SignItem, version) },
+        { "scheme", json_field_string, offsetof(SignItem, scheme), JSON_REQUIRED },
+        { "hash", json_field_string, offsetof(SignItem, hash), JSON_REQUIRED },
+        { "digest", json_field_base64, offsetof(SignItem, digest), JSON_REQUIRED },
+        { "salt_length", json_field_u32, offsetof(SignItem, salt_len) },
+        { "mgf1_hash", json_field_string, offsetof(SignItem, mgf1_hash) },
+        { "caller", json_field_object, offsetof(SignItem, caller) },
+        { "key", json_field_string, offsetof(SignItem, key_id),
+          JSON_REQUIRED }, /* last: one route has it in its path */
+};
+
+/* The sidecar's evidence: words and numbers, copied as they are. */
+static int read_caller(SignItem *it) {
+        JsonOut o;
+        const char *name;
+        json_t *v;
+
+        it->caller_text = BUF_MAX(CALLER_MAX);
+        o = JSON_OUT(&it->caller_text);
+        json_begin_object(&o, NULL);
+        json_object_foreach((json_t *) it->caller, name, v) {
+                if (json_is_string(v))
+                        json_out_str(&o, name, json_string_value(v));
+                else if (json_is_integer(v))
+                        json_out_i64(&o, name, json_integer_value(v));
+                else if (json_is_boolean(v))
+                        json_out_bool(&o, name, json_is_true(v));
+                else
+                        return error_set(&it->e, -CSIGN_E_BAD_REQUEST,
+                                         "'caller' holds something that is no string, number or "
+                                         "truth value");
+        }
+        json_end_object(&o);
+        if (o.r == -E2BIG)
+                return error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'caller' is larger than %d bytes",
+                                 CALLER_MAX);
+        return o.r;
+}
+
+static int read_request(SignItem *it) {
+        it->req = (SignRequest){
+                .key_id = it->key_id,
+                .scheme = scheme_by_name(it->scheme),
+                .hash = hash_alg_by_name(it->hash),
+                .digest = it->digest.data,
+                .digest_len = it->digest.len,
+                .request_id = it->request_id,
+        };
+        if (it->req.scheme == SCHEME_NONE)
+                return error_set_rule(
+                        &it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "scheme",
+                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss and ecdsa",
+                        it->scheme);
+        if (!it->req.hash)
+                return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
+                                      "'%.32s' is not a hash that csign signs with", it->hash);
+        if (it->mgf1_hash) {
+                it->req.mgf1_hash = hash_alg_by_name(it->mgf1_hash);
+                if (!it->req.mgf1_hash)
+                        return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
+                                              "'%.32s' is not a hash that csign signs with",
+                                              it->mgf1_hash);
+        }
+        if (it->salt_len != SALT_UNSET)
+                it->req.salt_len = it->salt_len;
+        else if (it->req.scheme == SCHEME_RSA_PSS)
+                it->req.salt_len = (uint32_t) it->req.hash->size;
+        return 0;
+}
+
+static int read_fields(SignItem *it, const json_t *json, const char *key_id) {
+        size_t n = ELEMENTSOF(item_fields) - (key_id ? 1 : 0);
+        int r;
+
+        r = json_read(json, item_fields, n, it, &it->e);
+        if (r >= 0 && !id_is_valid(it->key_id, "key"))
+                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'%.64s' is not a key id (key_…)",
+                              it->key_id);
+        if (r >= 0 && it->asked_id && !id_is_valid(it->asked_id, "req"))
+                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
+                              "'request_id' is not a request id (req_…)");
+        if (r >= 0 && it->caller)
+                r = read_caller(it);
+        return r < 0 ? r : read_request(it);
+}
+
+/* An id that has not the form of one is not used, not even to say so. */
+static int name_request(SignItem *it) {
+        if (it->asked_id && id_is_valid(it->asked_id, "req")) {
+                snprintf(it->request_id, sizeof(it->request_id), "%s", it->asked_id);
+                return 0;
+        }
+        return id_new(it->request_id, "req") < 0 ? error_set(&it->e, -EIO, "no random bytes") : 0;
+}
+
+int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {
+        int r, named;
+
+        it->key_id = key_id;
+        it->salt_len = SALT_UNSET;
+        it->digest = BUF_MAX(4 * DIGEST_MAX);
+        r = read_fields(it, json, key_id);
+        if (r < 0 && it->e.code != r)
+                error_set(&it->e, r, "%s", strerror(-r));
+        /* What was refused as it came is not repeated in the log. */
+        if (r == -CSIGN_E_BAD_REQUEST)
+                buf_clear(&it->caller_text);
+
+        named = name_request(it);
+        return r < 0 ? r : named;
+}
+
+void sign_item_done(SignItem *it) {
+        buf_done(&it->digest);
+        buf_done(&it->caller_text);
+        buf_done(&it->signature);
+        key_unref(it->key);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One request for a signature, as it stands in a body (SignItem in docs/openapi.yaml). */
+
+#include "lib/json.h"
+#include "lib/sign.h"
+#include "service/keys.h"
+
+#define CALLER_MAX 2048 /* bytes of evidence */
+
+typedef struct SignItem {
+        /* As asked; strings point into the body's JSON.  NULL: not there, or not read because of an
+         * error. */
+        const char *asked_id, *key_id, *scheme, *hash, *mgf1_hash;
+        uint32_t version, salt_len;
+        Buf digest;
+        const json_t *caller;
+
+        char request_id[ID_MAX]; /* asked_id, or a new one */
+        Buf caller_text;         /* the evidence as JSON; empty: none */
+        SignRequest req;         /* its version is the key's, once that is known */
+
+        /* What api-sign.c finds out. */
+        Key *key;         /* NULL: there is none */
+        bool reaches;     /* the principal does: only then may the record tell of the key */
+        const char *rule; /* what allowed it */
+        Buf signature;
+        Error e; /* code 0: allowed */
+} SignItem;
+
+/* Reads it; key_id NULL: the item names its key.  A failure is in it->e: -CSIGN_E_BAD_REQUEST,
+ * -CSIGN_E_UNSUPPORTED_SCHEME; request_id is set even then. */
+int sign_item_read(SignItem *it, const json_t *json, const char *key_id);
+void sign_item_done(SignItem *it);
