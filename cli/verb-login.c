@@ -2,8 +2,8 @@
 /* csign login: installs a grant (address, client id, key) where the sidecar reads it, and proves
  * it.  All or nothing: what does not prove itself is taken back. */
 
-#include <assert.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +23,10 @@
 static const char *arg_client_id, *arg_key, *arg_grant, *arg_config;
 static const char *arg_login_service, *arg_login_ca;
 
+/* Whom the machine's sidecar runs as (csign-sidecar.service); it has to read the key that root
+ * installs. */
+#define SIDECAR_USER "csign-sidecar"
+
 /* The grant's files, in the order in which they are written: sidecar.conf, which names the others,
  * last. */
 enum { GRANT_KEY, GRANT_CA, GRANT_CONF, GRANT_FILES };
@@ -30,14 +34,15 @@ enum { GRANT_KEY, GRANT_CA, GRANT_CONF, GRANT_FILES };
 typedef struct GrantFile {
         char path[PATH_MAX];
         mode_t mode;
+        uid_t owner;
+        gid_t group;
         Buf before, after;
         bool was_there, written;
 } GrantFile;
 
 typedef struct Grant {
+        Folder which;
         char folder[PATH_MAX];
-        uid_t owner; /* of the folder: who the sidecar runs as */
-        gid_t group;
         GrantFile files[GRANT_FILES];
 } Grant;
 
@@ -150,29 +155,59 @@ static int read_inputs(Grant *g, Error *e) {
 
 /* ---- where ---- */
 
-static int find_folder(Grant *g, Error *e) {
-        Folder which = geteuid() == 0 ? FOLDER_MACHINE : FOLDER_USER;
-
-        if (arg_grant && strcmp(arg_grant, "user") == 0)
-                which = FOLDER_USER;
-        else if (arg_grant && strcmp(arg_grant, "machine") == 0)
-                which = FOLDER_MACHINE;
-        else if (arg_grant)
+static int find_grant(Folder *ret, Error *e) {
+        if (!arg_grant)
+                *ret = geteuid() == 0 ? FOLDER_MACHINE : FOLDER_USER;
+        else if (strcmp(arg_grant, "user") == 0)
+                *ret = FOLDER_USER;
+        else if (strcmp(arg_grant, "machine") == 0)
+                *ret = FOLDER_MACHINE;
+        else
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "--grant is user or machine, not '%s'",
                                  arg_grant);
+        return 0;
+}
 
-        if (!arg_config)
-                return folder_file(which, NULL, g->folder, e);
-        if (arg_config[0] == '/') {
-                (void) snprintf(g->folder, sizeof(g->folder), "%s", arg_config);
-                return 0;
+/* An absolute path: the names in sidecar.conf must mean the same to the sidecar, wherever it was
+ * started. */
+static int find_folder(Grant *g, Error *e) {
+        char path[PATH_MAX];
+        int r;
+
+        r = find_grant(&g->which, e);
+        if (r >= 0)
+                r = folder_file(g->which, NULL, path, e);
+        if (r < 0 && !arg_config)
+                return r;
+        if (arg_config && snprintf(path, sizeof(path), "%s", arg_config) >= PATH_MAX)
+                return error_set(e, -ENAMETOOLONG, "--config is too long");
+
+        r = dir_create(path, g->which == FOLDER_MACHINE && !arg_config ? 0755 : 0700, e);
+        if (r < 0)
+                return r;
+        if (!realpath(path, g->folder))
+                return error_set(e, -errno, "cannot resolve %s: %s", path, strerror(errno));
+        return 0;
+}
+
+/* Files belong to the folder's owner; the machine's key to its sidecar's user, if there is one. */
+static int find_owners(Grant *g, Error *e) {
+        const struct passwd *user = NULL;
+        struct stat st;
+
+        if (stat(g->folder, &st) < 0)
+                return error_set(e, -errno, "cannot look at %s: %s", g->folder, strerror(errno));
+        for (size_t i = 0; i < GRANT_FILES; i++) {
+                g->files[i].owner = st.st_uid;
+                g->files[i].group = st.st_gid;
         }
-        /* The names in sidecar.conf must mean the same to the sidecar, wherever it was started. */
-        if (dir_create(arg_config, 0700, e) < 0)
-                return e->code;
-        return realpath(arg_config, g->folder)
-                       ? 0
-                       : error_set(e, -errno, "cannot resolve %s: %s", arg_config, strerror(errno));
+        if (g->which == FOLDER_MACHINE && !arg_config)
+                user = getpwnam(SIDECAR_USER);
+        if (user) {
+                g->files[GRANT_KEY].owner = user->pw_uid;
+                g->files[GRANT_KEY].group = user->pw_gid;
+        }
+        return 0;
 }
 
 static int prepare_files(Grant *g, Error *e) {
@@ -184,19 +219,10 @@ static int prepare_files(Grant *g, Error *e) {
                 [GRANT_CA] = { "service-ca.pem", 0644 },
                 [GRANT_CONF] = { "sidecar.conf", 0644 },
         };
-        struct stat st;
-        int r;
-
-        r = dir_create(g->folder, 0700, e);
-        if (r < 0)
-                return r;
-        if (stat(g->folder, &st) < 0)
-                return error_set(e, -errno, "cannot look at %s: %s", g->folder, strerror(errno));
-        g->owner = st.st_uid;
-        g->group = st.st_gid;
 
         for (size_t i = 0; i < GRANT_FILES; i++) {
                 GrantFile *f = &g->files[i];
+                int r;
 
                 if (snprintf(f->path, sizeof(f->path), "%s/%s", g->folder, rows[i].name) >=
                     PATH_MAX)
@@ -213,17 +239,15 @@ static int prepare_files(Grant *g, Error *e) {
 
 /* ---- write, prove, take back ---- */
 
-static int file_put(const Grant *g, const GrantFile *f, const Buf *content, Error *e) {
+static int file_put(const GrantFile *f, const Buf *content, Error *e) {
         int r;
 
         r = file_replace(f->path, content->data, content->len, f->mode, e);
         if (r < 0)
                 return r;
-        /* root installs for a sidecar that runs as the folder's owner, and must be able to read it.
-         */
-        if (geteuid() == 0 && g->owner != 0 && lchown(f->path, g->owner, g->group) < 0)
+        if (geteuid() == 0 && f->owner != 0 && lchown(f->path, f->owner, f->group) < 0)
                 return error_set(e, -errno, "cannot give %s to uid %u: %s", f->path,
-                                 (unsigned) g->owner, strerror(errno));
+                                 (unsigned) f->owner, strerror(errno));
         return 0;
 }
 
@@ -236,7 +260,7 @@ static void take_back(Grant *g) {
                 if (!f->written)
                         continue;
                 if (f->was_there)
-                        (void) file_put(g, f, &f->before, &ignored);
+                        (void) file_put(f, &f->before, &ignored);
                 else
                         (void) unlink(f->path);
         }
@@ -249,7 +273,7 @@ static int write_all(Grant *g, Error *e) {
                 if (g->files[i].after.len == 0)
                         continue; /* no --ca */
                 g->files[i].written = true;
-                r = file_put(g, &g->files[i], &g->files[i].after, e);
+                r = file_put(&g->files[i], &g->files[i].after, e);
                 if (r < 0)
                         return r;
         }
@@ -298,6 +322,9 @@ static int login_run(char *args[], size_t n, Error *e) {
         int r;
 
         r = find_folder(&g, e);
+        if (r < 0)
+                return r;
+        r = find_owners(&g, e);
         if (r < 0)
                 return r;
         r = prepare_files(&g, e);
