@@ -5,9 +5,12 @@
 #include "provider/core.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/params.h>
 
 /* Reasons are the rows of the error table, from 1. */
@@ -53,17 +56,27 @@ static void set_error(const Core *core, uint32_t reason, const char *fmt, ...) {
         va_end(ap);
 }
 
+/* OpenSSL tries several ways to one end, and each that we refuse would say the same again. */
+static bool was_just_said(const char *text) {
+        const char *last = NULL;
+        int flags = 0;
+
+        return ERR_peek_last_error_data(&last, &flags) != 0 && (flags & ERR_TXT_STRING) &&
+               strcmp(last, text) == 0;
+}
+
 int core_raise_at(const Core *core, const Error *e, const char *file, int line,
                   const char *function) {
         const char *slash = strrchr(file, '/');
-        char text[ERROR_TEXT_MAX];
+        char text[ERROR_TEXT_MAX], entry[ERROR_TEXT_MAX + 8];
 
-        if (!core->new_error || !core->set_error_debug || !core->vset_error)
+        (void) snprintf(entry, sizeof(entry), "csign: %s", error_text(e, text));
+        if (!core->new_error || !core->set_error_debug || !core->vset_error || was_just_said(entry))
                 return 0;
 
         core->new_error(core->handle);
         core->set_error_debug(core->handle, slash ? slash + 1 : file, line, function);
-        set_error(core, REASON(error_info(e->code)->code), "csign: %s", error_text(e, text));
+        set_error(core, REASON(error_info(e->code)->code), "%s", entry);
         return 0;
 }
 

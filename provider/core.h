@@ -21,9 +21,9 @@ void core_init(Core *core, const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *
 /* One line of our configuration section, or NULL.  The text lives as long as the provider. */
 const char *core_config(const Core *core, const char *name);
 
-/* Puts one entry into the application's error queue: `csign: detail (rule …, request …)`.  This is
- * the only place where csign's errors become OpenSSL's.  Always 0, OpenSSL's word for failure:
- * `return core_raise(core, &e);`. */
+/* Puts one entry into the application's error queue: `csign: detail (rule …, request …)`.  What
+ * is its last entry already is not said twice.  This is the only place where csign's errors become
+ * OpenSSL's.  Always 0, OpenSSL's word for failure: `return core_raise(core, &e);`. */
 #define core_raise(core, e) core_raise_at(core, e, __FILE__, __LINE__, __func__)
 int core_raise_at(const Core *core, const Error *e, const char *file, int line,
                   const char *function);
