@@ -128,7 +128,7 @@ static void check_service(Doctor *d) {
         if (!d->sidecar)
                 return;
         if (sidecar_client_list_keys(d->sidecar, "", count_key, d, &e) < 0) {
-                finding_error(d, "service", &e);
+                finding_error(d, e.code == -CSIGN_E_LOCAL_POLICY ? "policy" : "service", &e);
                 return;
         }
         finding(d, RESULT_OK, "service", NULL, "%s answers, for account %s",
