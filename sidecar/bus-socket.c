@@ -30,6 +30,7 @@ typedef struct Connection {
         BusSocket *socket;
         sd_bus *bus;
         Peer *peer;
+        sd_event_source *begun;
         struct Connection *previous, *next;
 } Connection;
 
@@ -57,6 +58,7 @@ static void connection_free(Connection *c) {
         if (c->peer)
                 peer_leave(c->peer);
         peer_unref(c->peer);
+        sd_event_source_disable_unref(c->begun);
         if (c->bus) {
                 (void) sd_bus_detach_event(c->bus);
                 sd_bus_close_unref(c->bus);
@@ -93,6 +95,23 @@ static int on_end(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+static int on_begun(sd_event_source *source, void *userdata) {
+        sd_bus *bus = sd_bus_ref(((Connection *) userdata)->bus);
+
+        while (sd_bus_process(bus, NULL) > 0)
+                ;
+        sd_bus_unref(bus);
+        return 0;
+}
+
+/* The handshake is over.  A client may send its first call in the same breath: sd-bus has read it
+ * already, and no event of the socket will ever tell. */
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Connection *c = userdata;
+
+        return sd_event_add_defer(c->socket->manager->event, &c->begun, on_begun, c);
+}
+
 /* Takes fd, whatever happens. */
 static int connection_start(Connection *c, int fd) {
         int r;
@@ -111,6 +130,12 @@ static int connection_start(Connection *c, int fd) {
                 r = bus_add_object(c->bus, &c->link);
         if (r >= 0)
                 r = bus_watch_end(c->bus, on_end, c);
+        if (r >= 0)
+                r = sd_bus_set_connected_signal(c->bus, true);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(
+                        c->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                        "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, c);
         if (r >= 0)
                 r = sd_bus_start(c->bus);
         return r < 0 ? r
