@@ -382,7 +382,6 @@ static int exchange_failed(HttpClient *c, CURLcode code, Error *e) {
         case CURLE_WEIRD_SERVER_REPLY:
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_BAD_CONTENT_ENCODING:
-        case CURLE_PARTIAL_FILE:
                 return error_set(e, -CSIGN_E_BAD_ANSWER, "%s: %s", c->base_url, reason);
         default:
                 break;
