@@ -129,17 +129,19 @@ class Reader:
 class Peer:
     """One connection.  Peer(sidecar.socket).call("Status", "") -> ({...},)"""
 
-    def __init__(self, path, timeout=10):
+    def __init__(self, path, timeout=10, pipelined=True):
+        """pipelined: BEGIN goes out with AUTH, as sd-bus does it; else after the answer, as others do."""
         self.serial = 0
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
         uid = str(os.geteuid()).encode().hex()
-        self.socket.sendall(b"\0AUTH EXTERNAL " + uid.encode() + b"\r\n")
+        begin = b"BEGIN\r\n"
+        self.socket.sendall(b"\0AUTH EXTERNAL " + uid.encode() + b"\r\n" + (begin if pipelined else b""))
         answer = self.read_line()
         if not answer.startswith(b"OK"):
             raise DBusError("auth", answer.decode())
-        self.socket.sendall(b"BEGIN\r\n")
+        self.unsent = b"" if pipelined else begin
 
     def __enter__(self):
         return self
@@ -175,7 +177,8 @@ class Peer:
             message.put(kind, value)
         message.put("a(yv)", list(fields.items()))
         message.align(8)
-        self.socket.sendall(bytes(message.data + body.data))
+        self.socket.sendall(self.unsent + bytes(message.data + body.data))
+        self.unsent = b""
         return self.serial
 
     def receive(self):

@@ -371,8 +371,8 @@ class Stack:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="csign-", dir=temp_folder()))
         self.folder.chmod(0o755)
         self.openssl_cnf = self.folder / "openssl.cnf"
-        self.openssl_cnf.write_text(OPENSSL_CNF.format(module=self.program("csign.so")))
         try:
+            self.openssl_cnf.write_text(OPENSSL_CNF.format(module=self.program("csign.so")))
             self._start_keystore()
             self._start_service()
             self._fill()
@@ -505,6 +505,7 @@ class Stack:
         env = (sidecar or self.sidecar).environment() if sidecar or self.sidecar else base_env()
         env["CSIGN_SERVICE"], env["CSIGN_CA"] = self.url, str(self.ca)
         env["CSIGN_API_KEY_FILE"] = str(self.api_key_file)
+        env["CSIGN_MODULE"] = str(self.program("csign.so"))
         env["XDG_CONFIG_HOME"] = str(self.folder / "xdg-config")
         if self.bus:
             env["DBUS_SESSION_BUS_ADDRESS"] = self.bus
