@@ -63,6 +63,9 @@ def read(name):
 CLIENT = ("lib/sidecar-bus.h", "lib/sidecar-client.h")
 HTTP = ("lib/http.h",)
 
+# What the folders inside service/ share: small things that know no other.
+SERVICE_BASE = tuple(f"service/{name}.h" for name in ("clock", "digest", "metrics", "principal", "tsg"))
+
 # What a folder may include besides its own headers and lib's base.
 MAY_INCLUDE = {
     "lib": (),
@@ -73,8 +76,8 @@ MAY_INCLUDE = {
     "service": ("service/",),
     "service/keystore": (),
     "service/db": (),
-    "service/ca": (),
-    "service/audit": ("service/db/",),
+    "service/ca": (*SERVICE_BASE, "service/db/", "service/keystore/keystore.h"),
+    "service/audit": (*SERVICE_BASE, "service/db/"),
 }
 
 # Headers of libraries that only some files may know.
