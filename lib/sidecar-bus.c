@@ -63,9 +63,11 @@ struct SidecarBus {
         Place places[PLACES_MAX];
         size_t n_places;
         _Atomic(const Place *) used;
-        _Atomic(Link *) abandoned;
         Slot slots[SLOTS_MAX];
 };
+
+/* Of the whole process, for they outlive every client: see link_abandon(). */
+static _Atomic(Link *) abandoned;
 
 static uint64_t now_usec(void) {
         struct timespec ts;
@@ -181,21 +183,21 @@ static bool link_has_its_fd(const Link *l) {
 
 /* For a connection that is another process's, or whose descriptor is: sd-bus would assert, or close
  * a stranger's file.  Its memory stays, but can be found. */
-static void link_abandon(SidecarBus *b, Link *l) {
+static void link_abandon(Link *l) {
         if (l->pid != getpid() && link_has_its_fd(l))
                 (void) close(l->fd);
 
-        l->next = atomic_load(&b->abandoned);
-        while (!atomic_compare_exchange_weak(&b->abandoned, &l->next, l))
+        l->next = atomic_load(&abandoned);
+        while (!atomic_compare_exchange_weak(&abandoned, &l->next, l))
                 ;
 }
 
-static void link_close(SidecarBus *b, Link *l) {
+static void link_close(Link *l) {
         if (!l)
                 return;
 
         if (l->pid != getpid() || !link_has_its_fd(l)) {
-                link_abandon(b, l);
+                link_abandon(l);
                 return;
         }
         sd_bus_close_unref(l->bus);
@@ -236,7 +238,7 @@ static int connect_socket(const char *path, uint64_t timeout_usec) {
 }
 
 static int open_socket(sd_bus **ret, const Place *p, uint64_t timeout_usec) {
-        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(bus_freep) sd_bus *bus = NULL;
         int fd, r;
 
         r = sd_bus_new(&bus);
@@ -262,7 +264,7 @@ static int open_socket(sd_bus **ret, const Place *p, uint64_t timeout_usec) {
 }
 
 static int open_bus_address(sd_bus **ret, const char *address) {
-        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(bus_freep) sd_bus *bus = NULL;
         int r;
 
         r = sd_bus_new(&bus);
@@ -312,8 +314,8 @@ static bool was_not_delivered(const sd_bus_error *error) {
 }
 
 static int ask_bus(sd_bus *bus, uint64_t timeout_usec, const char *method, const char *types, ...) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(message_freep) sd_bus_message *m = NULL;
+        _cleanup_(bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         va_list ap;
         int r;
 
@@ -357,7 +359,7 @@ static int open_place(sd_bus **ret, const Place *p, uint64_t timeout_usec) {
 }
 
 static int link_open(Link **ret, const Place *p, uint64_t timeout_usec) {
-        _cleanup_(sd_bus_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(bus_freep) sd_bus *bus = NULL;
         struct stat st;
         Link *l;
         int fd, r;
@@ -456,7 +458,7 @@ static Slot *slot_take(SidecarBus *b) {
                 if (seen == pid || !atomic_compare_exchange_strong(&s->taker, &seen, pid))
                         continue;
                 if (seen != 0 && s->link)
-                        link_abandon(b, TAKE(s->link));
+                        link_abandon(TAKE(s->link));
                 return s;
         }
         return NULL;
@@ -475,7 +477,7 @@ void sidecar_bus_drain(SidecarBus *b) {
 
                 if (!atomic_compare_exchange_strong(&s->taker, &seen, pid))
                         continue;
-                link_close(b, TAKE(s->link));
+                link_close(TAKE(s->link));
                 slot_give(s);
         }
 }
@@ -547,8 +549,8 @@ typedef enum Outcome {
 /* The reply must be gone before the connection goes back: a message counts its connection's
  * references, and not atomically. */
 static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, int *ret, Error *e) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(message_freep) sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_(bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *destination = l->place->type == PLACE_SOCKET ? NULL : SIDECAR_NAME;
         int r;
 
@@ -580,7 +582,7 @@ static int call_through(SidecarBus *b, Link **link, const SidecarCall *call, Err
         bool fresh = false;
 
         if (*link && !link_is_usable(*link))
-                link_close(b, TAKE(*link));
+                link_close(TAKE(*link));
 
         for (;;) {
                 Outcome outcome;
@@ -597,7 +599,7 @@ static int call_through(SidecarBus *b, Link **link, const SidecarCall *call, Err
                 if (outcome == OUTCOME_ANSWERED)
                         return r;
 
-                link_close(b, TAKE(*link));
+                link_close(TAKE(*link));
                 if (fresh || !(call->repeatable || outcome == OUTCOME_NOT_DELIVERED) ||
                     r == -CSIGN_E_TIMEOUT)
                         return r;
@@ -611,10 +613,14 @@ int sidecar_bus_call(SidecarBus *b, const SidecarCall *call, Error *e) {
         Slot *slot;
         int r;
 
+        r = libsystemd_load(e);
+        if (r < 0)
+                return r;
+
         slot = slot_take(b);
         if (!slot) {
                 r = call_through(b, &unpooled, call, e);
-                link_close(b, unpooled);
+                link_close(unpooled);
                 return r;
         }
 

@@ -12,9 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <systemd/sd-bus.h>
-
 #include "lib/error.h"
+#include "lib/libsystemd.h"
 
 typedef struct SidecarBus SidecarBus;
 
