@@ -106,10 +106,27 @@ static int conf_write(const char *module, const char *path, const Base *b, Buf *
         return r < 0 ? r : properties_line(b, ret);
 }
 
+/* .include takes no quotes, so that such a path cannot be written down at all. */
+static int check_path(const char *path, Error *e) {
+        for (const char *p = path; *p; p++)
+                if ((unsigned char) *p < 0x20 || strchr("$#\"'\\`", *p))
+                        return error_set(
+                                e, -CSIGN_E_BAD_CONFIG,
+                                "openssl.cnf cannot name the path '%s': it has a '%c' in it", path,
+                                *p);
+        return 0;
+}
+
 int openssl_conf_text(const char *module, const char *base, Buf *ret, Error *e) {
         _cleanup_(base_done) Base b = {};
         int r;
 
+        r = check_path(module, e);
+        if (r < 0)
+                return r;
+        r = check_path(base, e);
+        if (r < 0)
+                return r;
         r = base_open(&b, base, e);
         if (r < 0)
                 return r;

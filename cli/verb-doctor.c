@@ -22,6 +22,9 @@
 #include "cli/openssl-conf.h"
 #include "cli/output.h"
 
+/* Who looks for a fault has not half a minute for each question. */
+#define ANSWER_USEC ((uint64_t) 5 * 1000 * 1000)
+
 static const char *arg_module;
 
 typedef enum Result { RESULT_OK, RESULT_WARN, RESULT_FAIL } Result;
@@ -75,7 +78,7 @@ static void check_sidecar(Doctor *d) {
         Error e = {};
         const char *version;
 
-        if (sidecar_open(&d->sidecar, &e) < 0 ||
+        if (sidecar_client_new(&d->sidecar, arg_bus, ANSWER_USEC, &e) < 0 ||
             sidecar_client_status(d->sidecar, status_add, d->status, &e) < 0) {
                 finding_error(d, "sidecar", &e);
                 sidecar_client_free(d->sidecar);

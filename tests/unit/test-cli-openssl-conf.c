@@ -103,12 +103,24 @@ static void broken_base_is_named(void **state) {
         assert_null(text.data);
 }
 
+static void odd_paths_are_refused(void **state) {
+        static const char *const odd[] = { "/a$b/csign.so", "/a#b", "/a\nb", "/a\"b", "/a\\b" };
+
+        for (size_t i = 0; i < ELEMENTSOF(odd); i++) {
+                _cleanup_(buf_done) Buf text = {};
+                Error e = {};
+
+                assert_refused(openssl_conf_text(odd[i], "", &text, &e), -CSIGN_E_BAD_CONFIG, &e);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(stands_alone),
                 cmocka_unit_test(activates_what_debian_leaves_out),
                 cmocka_unit_test(keeps_other_providers_and_properties),
                 cmocka_unit_test(broken_base_is_named),
+                cmocka_unit_test(odd_paths_are_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
