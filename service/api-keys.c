@@ -237,7 +237,8 @@ static int certify(Request *req, NewKey *n, Error *e) {
         const Key *k = n->key;
         CertRequest cr = {
                 .profile = CERT_CODE_SIGNING,
-                .common_name = n->subject ?: (strlen(k->path) <= 64 ? k->path : k->name),
+                .common_name =
+                        n->subject ?: (strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name),
                 .spki = &k->spki,
                 .days = n->days ?: 365,
         };

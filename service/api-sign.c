@@ -2,8 +2,7 @@
 /* Signatures.  Each item of a batch is decided, signed and recorded on its own; the key store is
  * asked for all of them before the first answer is awaited, and all their records share one wait.
  *
- *     sign_item_read -> item_resolve -> policy_check_sign -> keystore_sign_many -> audit_commit ->
- * reply
+ *     sign_item_read, item_resolve, policy_check_sign, keystore_sign_many, audit_commit, reply
  *
  * Nothing of a signature leaves before audit_commit() has said that its record is durable. */
 
@@ -39,16 +38,13 @@ static void batch_done(Batch *b) {
         free(b->calls);
 }
 
+/* After a failure too, batch_done() is the caller's. */
 static int batch_init(Batch *b, Request *req, size_t n) {
         *b = (Batch){ .req = req, .n = n };
         b->items = calloc(n, sizeof(*b->items));
         b->records = calloc(n, sizeof(*b->records));
         b->calls = calloc(n, sizeof(*b->calls));
-        if (!b->items || !b->records || !b->calls) {
-                batch_done(b);
-                return -ENOMEM;
-        }
-        return 0;
+        return b->items && b->records && b->calls ? 0 : -ENOMEM;
 }
 
 /* ---- deciding ---- */

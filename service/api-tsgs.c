@@ -128,7 +128,7 @@ static int insert_tsg(DbConn *c, void *userdata, Error *e) {
 }
 
 static int make_authority(Request *req, NewTsg *n, Error *e) {
-        char name[65];
+        char name[NAME_MAX_LEN + 32];
         Tsg taken;
 
         /* Only to spare the key store: that the name is free is checked for good when the row is
@@ -136,9 +136,9 @@ static int make_authority(Request *req, NewTsg *n, Error *e) {
         if (tsg_by_path(req->service->db, req->principal->tsg, n->tsg.path, &taken, NULL) == 0)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a TSG '%s' already",
                                  n->tsg.path);
-        snprintf(name, sizeof(name), "%s%s", strlen(n->tsg.name) <= 48 ? "csign authority " : "",
-                 n->tsg.name);
-        return ca_create(req->service->keystore, n->tsg.id, name, &n->authority, e);
+        snprintf(name, sizeof(name), "csign authority %s", n->tsg.name);
+        return ca_create(req->service->keystore, n->tsg.id,
+                         strlen(name) <= COMMON_NAME_MAX ? name : n->tsg.name, &n->authority, e);
 }
 
 static int commit_tsg(Request *req, NewTsg *n, Error *e) {

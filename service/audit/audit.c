@@ -106,7 +106,8 @@ static int apply_change(Audit *a, AuditJob *job, Error *e) {
         r = db_savepoint(a->writer, e);
         if (r < 0)
                 return r;
-        job->r = job->change(a->writer, job->userdata, job->e);
+        r = job->change(a->writer, job->userdata, job->e);
+        job->r = r < 0 ? r : 0;
         return job->r < 0 ? db_savepoint_undo(a->writer, e) : db_savepoint_keep(a->writer, e);
 }
 

@@ -24,9 +24,10 @@ void certificate_done(Certificate *c) {
 static int check_common_name(const char *name, Error *e) {
         size_t len = strlen(name);
 
-        if (len == 0 || len > 64)
+        if (len == 0 || len > COMMON_NAME_MAX)
                 return error_set(e, -CSIGN_E_BAD_REQUEST,
-                                 "a certificate's common name has 1 to 64 bytes, not %zu", len);
+                                 "a certificate's common name has 1 to %d bytes, not %zu",
+                                 COMMON_NAME_MAX, len);
         for (size_t i = 0; i < len; i++)
                 if ((unsigned char) name[i] < 0x20 || name[i] == 0x7f)
                         return error_set(

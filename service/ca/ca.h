@@ -14,10 +14,14 @@
 #include "service/db/db.h"
 #include "service/keystore/keystore.h"
 
+#define CERT_DAYS_MAX     460
+#define COMMON_NAME_MAX   64 /* RFC 5280: ub-common-name */
+#define CERT_BACKDATE_SEC 300
+
 typedef struct Authority {
         char id[ID_MAX];
         char tsg[ID_MAX];
-        char subject[65]; /* its common name */
+        char subject[COMMON_NAME_MAX + 1]; /* its common name */
         uint64_t created;
         Buf spki, sealed, certificate;
 } Authority;
@@ -29,9 +33,6 @@ typedef enum CertProfile {
                               CSC-31) */
         CERT_TLS_SERVER,   /* digitalSignature, serverAuth, names */
 } CertProfile;
-
-#define CERT_DAYS_MAX     460
-#define CERT_BACKDATE_SEC 300
 
 typedef struct CertRequest {
         CertProfile profile;
