@@ -48,6 +48,7 @@ static void call_free(BusCall *c) {
                 c->ops->done(c);
         sd_bus_message_unref(c->m);
         c->peer->in_flight--;
+        c->peer->used = now_usec();
         peer_unref(c->peer);
         caller_unref(c->caller);
         setup_unref(c->setup);

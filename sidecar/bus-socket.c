@@ -123,7 +123,10 @@ static int connection_start(Connection *c, int fd) {
                 (void) close(fd);
                 return r;
         }
-        r = sd_bus_set_server(c->bus, true, c->socket->id);
+        /* At the end nobody waits for a peer that does not read. */
+        r = sd_bus_set_close_on_exit(c->bus, false);
+        if (r >= 0)
+                r = sd_bus_set_server(c->bus, true, c->socket->id);
         if (r >= 0)
                 r = sd_bus_set_anonymous(c->bus, false);
         if (r >= 0)
@@ -145,18 +148,25 @@ static int connection_start(Connection *c, int fd) {
 
 /* ---- not too many of them ---- */
 
-/* The one that has been silent for the longest time, of this user or (-1) of all; NULL: all are at
- * work. */
+/* Who has never called goes before who has, and of those the one that has been silent for longer.
+ */
+static bool goes_before(const Peer *a, const Peer *b) {
+        if (a->has_called != b->has_called)
+                return !a->has_called;
+        return a->used < b->used;
+}
+
+/* The first to go, of this user or (-1) of all; NULL: all are at work. */
 static Connection *oldest_idle(const BusSocket *s, uid_t uid) {
-        Connection *oldest = NULL;
+        Connection *first = NULL;
 
         for (Connection *c = s->connections; c; c = c->next) {
                 if (c->peer->in_flight > 0 || (uid != (uid_t) -1 && c->peer->caller->uid != uid))
                         continue;
-                if (!oldest || c->peer->used < oldest->peer->used)
-                        oldest = c;
+                if (!first || goes_before(c->peer, first->peer))
+                        first = c;
         }
-        return oldest;
+        return first;
 }
 
 static size_t count_of(const BusSocket *s, uid_t uid) {

@@ -86,6 +86,41 @@ static int open_name(Manager *m, Error *e) {
         return 0;
 }
 
+/* ---- ending ---- */
+
+/* From here on a second signal ends the process: nobody need wait for a service that hangs. */
+static void unblock_signals(void) {
+        sigset_t signals;
+
+        (void) signal(SIGTERM, SIG_DFL);
+        (void) signal(SIGINT, SIG_DFL);
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGTERM);
+        (void) sigaddset(&signals, SIGINT);
+        (void) sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+/* What is under way gets its answer: the threads end, and their results are sent. */
+static void finish_calls(Manager *m) {
+        worker_pool_free(TAKE(m->lookups)); /* its jobs may still go to the signer */
+        if (m->signer)
+                signer_stop(m->signer);
+        if (m->done)
+                done_queue_run(m->done);
+}
+
+/* In the loop, while connections are still open: sd-bus closes them when the loop exits. */
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *m = userdata;
+
+        log_line(LOG_NOTICE, "stopping", NULL);
+        unblock_signals();
+        finish_calls(m);
+        return sd_event_exit(m->event, 0);
+}
+
+/* ---- the loop ---- */
+
 static int on_done(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         done_queue_run(userdata);
         return 0;
@@ -103,9 +138,9 @@ static int set_up_loop(Manager *m, Error *e) {
 
         r = sd_event_new(&m->event);
         if (r >= 0)
-                r = sd_event_add_signal(m->event, NULL, SIGTERM, NULL, NULL);
+                r = sd_event_add_signal(m->event, NULL, SIGTERM, on_signal, m);
         if (r >= 0)
-                r = sd_event_add_signal(m->event, NULL, SIGINT, NULL, NULL);
+                r = sd_event_add_signal(m->event, NULL, SIGINT, on_signal, m);
         if (r < 0)
                 return error_set(e, r, "cannot make an event loop: %s", strerror(-r));
 
@@ -179,7 +214,6 @@ int manager_run(Manager *m, Error *e) {
         r = sd_event_loop(m->event);
         if (r < 0)
                 return error_set(e, r, "the event loop failed: %s", strerror(-r));
-        log_line(LOG_NOTICE, "stopping", NULL);
         return 0;
 }
 
@@ -191,26 +225,6 @@ void manager_set_setup(Manager *m, Setup *setup, const WhoAmI *who) {
         *m->last_error = 0;
         log_line(LOG_NOTICE, "configuration loaded", "SERVICE", setup->config.service, "ACCOUNT",
                  who->name, NULL);
-}
-
-/* What is under way gets its answer first: the threads end, their results are sent, then
- * connections close. */
-static void finish_calls(Manager *m) {
-        /* A second signal need not wait for a service that hangs. */
-        sigset_t signals;
-
-        (void) sigemptyset(&signals);
-        (void) sigaddset(&signals, SIGTERM);
-        (void) sigaddset(&signals, SIGINT);
-        (void) signal(SIGTERM, SIG_DFL);
-        (void) signal(SIGINT, SIG_DFL);
-        (void) sigprocmask(SIG_UNBLOCK, &signals, NULL);
-
-        worker_pool_free(TAKE(m->lookups)); /* its jobs may still go to the signer */
-        if (m->signer)
-                signer_stop(m->signer);
-        if (m->done)
-                done_queue_run(m->done);
 }
 
 void manager_free(Manager *m) {

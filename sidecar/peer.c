@@ -70,6 +70,7 @@ int peer_call(Peer *p, sd_bus_message *m, BusMethod method) {
         assert(p && m);
 
         p->used = now_usec();
+        p->has_called = true;
         if (!p->caller)
                 return park(p, m, method);
         if (p->in_flight >= PEER_CALLS_MAX)

@@ -33,7 +33,8 @@ struct Peer {
         Caller *caller;   /* NULL: not known yet */
         atomic_bool gone; /* it has left: signing threads look */
         unsigned in_flight;
-        uint64_t used; /* when it last called */
+        bool has_called;
+        uint64_t used; /* when it last called, or was answered */
         ParkedCall *parked;
         size_t n_parked;
 };
