@@ -18,20 +18,29 @@ _csign_keys() {
 }
 
 _csign() {
-        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-        local -a verb=("${COMP_WORDS[1]}")
+        local cur prev cword
+        local -a words verb
 
-        case ${COMP_WORDS[1]} in
+        # A URI has colons in it, at which readline would break the word.
+        if type _get_comp_words_by_ref &>/dev/null; then
+                _get_comp_words_by_ref -n : cur prev words cword
+        else
+                words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+                cur=${words[cword]} prev=${words[cword - 1]}
+        fi
+        verb=("${words[1]}")
+
+        case ${words[1]} in
         tsg | key | account | ca | audit)
-                if ((COMP_CWORD == 2)); then
-                        mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${COMP_WORDS[1]}") --help" -- "$cur")
+                if ((cword == 2)); then
+                        mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${words[1]}") --help" -- "$cur")
                         return
                 fi
-                verb+=("${COMP_WORDS[2]}")
+                verb+=("${words[2]}")
                 ;;
         esac
 
-        if ((COMP_CWORD == 1)); then
+        if ((cword == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_verbs) --help --version" -- "$cur")
         elif [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_options "${verb[@]}") --help" -- "$cur")
