@@ -84,7 +84,7 @@ MAY_INCLUDE = {
 OUTSIDE = {
     r"curl/": r"lib/http\.c",
     r"sqlite3\.h": r"service/db/.*",
-    r"systemd/sd-": r"lib/(sidecar|log).*|sidecar/.*",
+    r"systemd/sd-": r"lib/(sidecar|libsystemd).*|sidecar/.*",
     r"event2?[/.]": r"service/[^/]*",
     r"openssl/ssl\.h": r"lib/(http|ossl).*|service/[^/]*",
 }
