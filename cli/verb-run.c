@@ -54,8 +54,10 @@ static int temp_conf_new(TempConf *t, Error *e) {
         (void) snprintf(t->folder, sizeof(t->folder), "%s/csign-run.XXXXXX",
                         tmp && tmp[0] == '/' ? tmp : "/tmp");
         if (!mkdtemp(t->folder)) {
+                r = error_set(e, -errno, "cannot make the temporary folder %s: %s", t->folder,
+                              strerror(errno));
                 t->folder[0] = 0;
-                return error_set(e, -errno, "cannot make a temporary folder: %s", strerror(errno));
+                return r;
         }
         /* Readable for all: the command may change its user. */
         if (chmod(t->folder, 0711) < 0)

@@ -108,6 +108,7 @@ stop_daemons() {
         local i
         for ((i = ${#daemon_pids[@]} - 1; i >= 0; i--)); do
                 kill "${daemon_pids[i]}" 2>/dev/null || continue
+                timeout 10 tail --pid="${daemon_pids[i]}" -s 0.02 -f /dev/null || kill -KILL "${daemon_pids[i]}"
                 wait "${daemon_pids[i]}" 2>/dev/null || true
         done
         daemon_pids=()
