@@ -421,6 +421,7 @@ GARBAGE = [
 def test_a_thousand_connections_of_garbage(stack):
     """Malformed peers harm nobody: who signs meanwhile notices nothing, and afterwards all is as before."""
     sidecar, stop, failures, signed = stack.sidecar, threading.Event(), [], []
+    at_work = threading.Event()
 
     def signer():
         try:
@@ -428,12 +429,14 @@ def test_a_thousand_connections_of_garbage(stack):
                 key = peer.get_key(RELEASE)
                 while not stop.is_set():
                     signed.append(sign(peer, key))
+                    at_work.set()
         except Exception as e:  # noqa: BLE001: whatever it is, the test fails with it
             failures.append(e)
 
     fds = len(os.listdir(f"/proc/{sidecar.pid}/fd"))
     thread = threading.Thread(target=signer)
     thread.start()
+    assert at_work.wait(10), failures
     kept = []
     for i in range(1000):
         s = socket.socket(socket.AF_UNIX)
