@@ -42,6 +42,12 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
         { "EC", PROPERTIES ",input=der,structure=csign", decoder_ec_functions, "csign key references" },
         { NULL, NULL, NULL, NULL },
 };
+
+static const OSSL_ALGORITHM encoder_algorithms[] = {
+        { "RSA", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
+        { "EC", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
+        { NULL, NULL, NULL, NULL },
+};
 /* clang-format on */
 
 static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *no_cache) {
@@ -56,6 +62,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *
                 return store_algorithms;
         case OSSL_OP_DECODER:
                 return decoder_algorithms;
+        case OSSL_OP_ENCODER:
+                return encoder_algorithms;
         }
         return NULL;
 }

@@ -121,6 +121,16 @@ def test_a_uri_gives_key_and_certificate(ground, name):
     ground.stack.openssl("pkey", "-in", ground.uri(name), "-check", "-noout")
 
 
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_is_shown_to_people(ground, name):
+    text = ground.stack.openssl("pkey", "-in", ground.uri(name), "-noout", "-text").stdout.decode()
+    assert "held by a csign service" in text and ground.path(name) in text
+    public = ground.stack.plain_openssl("pkey", "-pubin", "-in", ground.pub[name], "-noout", "-text").stdout.decode()
+    # Releases indent and head it differently.
+    assert [line.strip() for line in public.splitlines()][2:6] == \
+        [line.strip() for line in text.splitlines()][6:10]
+
+
 # ---- signatures ----
 
 @pytest.mark.parametrize("name", KEYS)
