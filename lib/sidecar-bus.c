@@ -78,37 +78,39 @@ static uint64_t now_usec(void) {
 
 /* ---- addresses ---- */
 
-static int place_add(SidecarBus *b, const char *address, Error *e) {
+static bool place_parse(const char *address, Place *ret) {
         static const struct {
-                const char *prefix;
+                const char *text;
                 PlaceType type;
+                bool has_rest;
         } types[] = {
-                { "unix:path=", PLACE_SOCKET },
-                { "bus:", PLACE_BUS },
+                { "unix:path=", PLACE_SOCKET, true },
+                { "user", PLACE_USER_BUS, false },
+                { "system", PLACE_SYSTEM_BUS, false },
+                { "bus:", PLACE_BUS, true },
         };
-        Place p = {};
 
-        if (strcmp(address, "user") == 0)
-                p.type = PLACE_USER_BUS;
-        else if (strcmp(address, "system") == 0)
-                p.type = PLACE_SYSTEM_BUS;
-        else {
-                size_t i, n = 0;
+        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+                size_t n = strlen(types[i].text);
 
-                for (i = 0; i < ELEMENTSOF(types); i++) {
-                        n = strlen(types[i].prefix);
-                        if (strncmp(address, types[i].prefix, n) == 0 && address[n])
-                                break;
+                if (types[i].has_rest ? strncmp(address, types[i].text, n) == 0 && address[n]
+                                      : strcmp(address, types[i].text) == 0) {
+                        *ret = (Place){ .type = types[i].type,
+                                        .rest = types[i].has_rest ? address + n : NULL };
+                        return true;
                 }
-                if (i == ELEMENTSOF(types))
-                        return error_set(
-                                e, -CSIGN_E_BAD_CONFIG,
-                                "sidecar address '%s' is not unix:path=PATH, user, system or "
-                                "bus:ADDRESS",
-                                address);
-                p.type = types[i].type;
-                p.rest = address + n;
         }
+        return false;
+}
+
+static int place_add(SidecarBus *b, const char *address, Error *e) {
+        Place p;
+
+        if (!place_parse(address, &p))
+                return error_set(
+                        e, -CSIGN_E_BAD_CONFIG,
+                        "sidecar address '%s' is not unix:path=PATH, user, system or bus:ADDRESS",
+                        address);
         if (p.type == PLACE_SOCKET &&
             strlen(p.rest) >= sizeof(((struct sockaddr_un *) 0)->sun_path))
                 return error_set(e, -CSIGN_E_BAD_CONFIG, "sidecar address '%s' is too long",
