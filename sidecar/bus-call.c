@@ -9,6 +9,7 @@
 
 #include "lib/log.h"
 #include "sidecar/bus-error.h"
+#include "sidecar/bus.h"
 #include "sidecar/clock.h"
 
 static void end_posted(void *arg) {
@@ -141,6 +142,8 @@ int bus_call_end(BusCall *c, int r) {
                 failed(c);
         else
                 succeeded(c);
+        if (c->peer->link)
+                c->peer->link->replied(c->peer->link);
         call_free(c);
         return 1;
 }

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,6 +25,8 @@
 #define CONNECTIONS_MAX     1024
 #define CONNECTIONS_PER_UID 256
 #define ACCEPTS_AT_ONCE     32
+#define EVENTS_AT_ONCE      64
+#define MESSAGES_AT_ONCE    64   /* of one connection, before it is the others' turn */
 #define SOCKET_MODE         0666 /* anybody may ask: policy decides, and can explain itself */
 
 typedef struct Connection {
@@ -30,7 +34,10 @@ typedef struct Connection {
         BusSocket *socket;
         sd_bus *bus;
         Peer *peer;
-        sd_event_source *begun;
+        uint32_t events; /* that epoll waits for */
+        bool ready;      /* the handshake is over */
+        bool more;       /* it had its turn, and may have more to say */
+        bool ended;
         struct Connection *previous, *next;
 } Connection;
 
@@ -40,7 +47,8 @@ struct BusSocket {
         int fd;
         dev_t dev; /* of the file, to remove no other */
         ino_t ino;
-        sd_event_source *source;
+        int epoll;
+        sd_event_source *listening, *traffic, *turn;
         Connection *connections;
         size_t n_connections;
         sd_id128_t id;
@@ -55,14 +63,12 @@ static Peer *connection_peer(Link *l, sd_bus_message *m) {
 static void connection_free(Connection *c) {
         if (!c)
                 return;
-        if (c->peer)
+        if (c->peer) {
+                c->peer->link = NULL;
                 peer_leave(c->peer);
-        peer_unref(c->peer);
-        sd_event_source_disable_unref(c->begun);
-        if (c->bus) {
-                (void) sd_bus_detach_event(c->bus);
-                sd_bus_close_unref(c->bus);
         }
+        peer_unref(c->peer);
+        sd_bus_close_unref(c->bus); /* and so it leaves the epoll set */
         free(c);
 }
 DEFINE_CLEANUP(Connection, connection_free)
@@ -87,29 +93,88 @@ static void connection_link(Connection *c) {
         s->n_connections++;
 }
 
+static void connection_close(Connection *c) {
+        connection_unlink(c);
+        connection_free(c);
+}
+
+/* Called by sd_bus_process(), which still needs the bus. */
 static int on_end(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Connection *c = userdata;
 
-        connection_unlink(c);
-        connection_free(c);
+        c->ended = true;
         return 0;
 }
 
-static int on_begun(sd_event_source *source, void *userdata) {
-        sd_bus *bus = sd_bus_ref(((Connection *) userdata)->bus);
+/* Waits for room to write while there is something that could not be written. */
+static int connection_watch(Connection *c) {
+        int wanted = sd_bus_get_events(c->bus);
+        struct epoll_event event = { .data.ptr = c };
 
-        while (sd_bus_process(bus, NULL) > 0)
-                ;
-        sd_bus_unref(bus);
+        if (wanted < 0)
+                return wanted;
+        event.events = (wanted & POLLIN ? EPOLLIN : 0) | (wanted & POLLOUT ? EPOLLOUT : 0);
+        if (event.events == c->events)
+                return 0;
+        if (epoll_ctl(c->socket->epoll, c->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+                      sd_bus_get_fd(c->bus), &event) < 0)
+                return -errno;
+        c->events = event.events;
         return 0;
 }
 
-/* The handshake is over.  A client may send its first call in the same breath: sd-bus has read it
- * already, and no event of the socket will ever tell. */
-static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Connection *c = userdata;
+static void connection_replied(Link *l) {
+        (void) connection_watch(container_of(l, Connection, link)); /* a broken one tells epoll */
+}
 
-        return sd_event_add_defer(c->socket->manager->event, &c->begun, on_begun, c);
+/* One message, or one step of the handshake.  A client may send its first call in one breath with
+ * the handshake's end: then sd-bus has read it already, and no event of the socket will ever tell.
+ */
+static int connection_step(Connection *c) {
+        int r;
+
+        r = sd_bus_process(c->bus, NULL);
+        if (r != 0 || c->ready || sd_bus_is_ready(c->bus) <= 0)
+                return r;
+        c->ready = true;
+        return 1;
+}
+
+/* Its turn: reads, runs and answers what has come.  May free it. */
+static void connection_process(Connection *c) {
+        int r = 1;
+
+        for (int i = 0; r > 0 && !c->ended && i < MESSAGES_AT_ONCE; i++)
+                r = connection_step(c);
+        if (r < 0 || c->ended || connection_watch(c) < 0) {
+                connection_close(c);
+                return;
+        }
+        c->more = r > 0;
+        if (c->more)
+                (void) sd_event_source_set_enabled(c->socket->turn, SD_EVENT_ONESHOT);
+}
+
+static int on_turn(sd_event_source *source, void *userdata) {
+        BusSocket *s = userdata;
+
+        for (Connection *c = s->connections, *next; c; c = next) {
+                next = c->next;
+                if (c->more)
+                        connection_process(c);
+        }
+        return 0;
+}
+
+static int on_traffic(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct epoll_event events[EVENTS_AT_ONCE];
+        int n;
+
+        /* Each connection is at most once in it, and frees no other. */
+        n = epoll_wait(fd, events, EVENTS_AT_ONCE, 0);
+        for (int i = 0; i < n; i++)
+                connection_process(events[i].data.ptr);
+        return 0;
 }
 
 /* Takes fd, whatever happens. */
@@ -123,10 +188,7 @@ static int connection_start(Connection *c, int fd) {
                 (void) close(fd);
                 return r;
         }
-        /* At the end nobody waits for a peer that does not read. */
-        r = sd_bus_set_close_on_exit(c->bus, false);
-        if (r >= 0)
-                r = sd_bus_set_server(c->bus, true, c->socket->id);
+        r = sd_bus_set_server(c->bus, true, c->socket->id);
         if (r >= 0)
                 r = sd_bus_set_anonymous(c->bus, false);
         if (r >= 0)
@@ -134,16 +196,8 @@ static int connection_start(Connection *c, int fd) {
         if (r >= 0)
                 r = bus_watch_end(c->bus, on_end, c);
         if (r >= 0)
-                r = sd_bus_set_connected_signal(c->bus, true);
-        if (r >= 0)
-                r = sd_bus_match_signal_async(
-                        c->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                        "org.freedesktop.DBus.Local", "Connected", on_connected, NULL, c);
-        if (r >= 0)
                 r = sd_bus_start(c->bus);
-        return r < 0 ? r
-                     : sd_bus_attach_event(c->bus, c->socket->manager->event,
-                                           SD_EVENT_PRIORITY_NORMAL);
+        return r < 0 ? r : connection_watch(c);
 }
 
 /* ---- not too many of them ---- */
@@ -182,8 +236,7 @@ static int evict(BusSocket *s, uid_t uid) {
 
         if (!c)
                 return -EBUSY;
-        connection_unlink(c);
-        connection_free(c);
+        connection_close(c);
         return 0;
 }
 
@@ -212,9 +265,11 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
                 return r;
         }
 
-        c->link.peer_of = connection_peer;
+        c->link = (Link){ .peer_of = connection_peer, .replied = connection_replied };
         c->socket = s;
         c->peer = peer_new(s->manager, caller);
+        if (c->peer)
+                c->peer->link = &c->link;
         r = c->peer ? make_room(s, caller->uid) : -ENOMEM;
         if (r < 0) {
                 if (!c->peer)
@@ -362,6 +417,23 @@ static int put_in_place(BusSocket *s, Error *e) {
         return r;
 }
 
+static int add_sources(BusSocket *s) {
+        sd_event *event = s->manager->event;
+        int r;
+
+        s->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (s->epoll < 0)
+                return -errno;
+        r = sd_id128_randomize(&s->id);
+        if (r >= 0)
+                r = sd_event_add_io(event, &s->listening, s->fd, EPOLLIN, on_connect, s);
+        if (r >= 0)
+                r = sd_event_add_io(event, &s->traffic, s->epoll, EPOLLIN, on_traffic, s);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &s->turn, on_turn, s);
+        return r < 0 ? r : sd_event_source_set_enabled(s->turn, SD_EVENT_OFF);
+}
+
 int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
         BusSocket *s;
         int r;
@@ -372,17 +444,17 @@ int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
         if (!s)
                 return error_set(e, -ENOMEM, "out of memory");
         s->manager = m;
-        s->fd = -1;
+        s->fd = s->epoll = -1;
         s->path = strdup(path);
-        r = s->path ? sd_id128_randomize(&s->id) : -ENOMEM;
-        if (r >= 0)
-                r = put_in_place(s, e);
-        if (r >= 0)
-                r = sd_event_add_io(m->event, &s->source, s->fd, EPOLLIN, on_connect, s);
+        r = s->path ? put_in_place(s, e) : error_set(e, -ENOMEM, "out of memory");
+        if (r >= 0) {
+                r = add_sources(s);
+                if (r < 0)
+                        (void) error_set(e, r, "cannot listen on %s: %s", path, strerror(-r));
+        }
         if (r < 0) {
                 bus_socket_free(s);
-                return e->code < 0 ? r
-                                   : error_set(e, r, "cannot listen on %s: %s", path, strerror(-r));
+                return r;
         }
         *ret = s;
         return 0;
@@ -393,17 +465,17 @@ void bus_socket_free(BusSocket *s) {
 
         if (!s)
                 return;
-        sd_event_source_unref(s->source);
+        sd_event_source_unref(s->listening);
+        sd_event_source_unref(s->traffic);
+        sd_event_source_unref(s->turn);
         if (s->ino && lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
                 (void) unlink(s->path);
         if (s->fd >= 0)
                 (void) close(s->fd);
-        while (s->connections) {
-                Connection *c = s->connections;
-
-                connection_unlink(c);
-                connection_free(c);
-        }
+        while (s->connections)
+                connection_close(s->connections);
+        if (s->epoll >= 0)
+                (void) close(s->epoll);
         free(s->path);
         free(s);
 }

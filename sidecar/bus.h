@@ -11,10 +11,10 @@
 #define BUS_NAME      "org.csign.Sidecar1"
 #define BUS_OBJECT    "/org/csign/Sidecar1"
 
-/* What a connection has beneath its object: who the sender of a message is. */
-typedef struct Link Link;
+/* What a connection has beneath its object. */
 struct Link {
-        Peer *(*peer_of)(Link *l, sd_bus_message *m); /* borrowed; NULL: no memory */
+        Peer *(*peer_of)(Link *l, sd_bus_message *m); /* who sent it: borrowed; NULL: no memory */
+        void (*replied)(Link *l);                     /* optional: something was sent to a peer */
 };
 
 int bus_add_object(sd_bus *bus, Link *l);

@@ -16,6 +16,7 @@
 
 #define PEER_CALLS_MAX 1024 /* in flight */
 
+typedef struct Link Link;
 typedef struct Peer Peer;
 
 /* A method of the interface: replies itself, now or later, and returns 1. */
@@ -30,6 +31,7 @@ typedef struct ParkedCall {
 struct Peer {
         unsigned n_ref;
         Manager *manager;
+        Link *link;       /* NULL when it has left, or for names on a bus */
         Caller *caller;   /* NULL: not known yet */
         atomic_bool gone; /* it has left: signing threads look */
         unsigned in_flight;
