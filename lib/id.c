@@ -7,17 +7,18 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/rand.h>
 
 #define PREFIX_MAX  8
 #define RANDOM_SIZE 16
+#define TIME_SIZE   6 /* of them, where the id begins with the time */
 #define TEXT_LEN    26
 
 static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-int id_new(char buf[static ID_MAX], const char *prefix) {
-        uint8_t raw[RANDOM_SIZE];
+static void encode(const uint8_t raw[static RANDOM_SIZE], const char *prefix, char *buf) {
         size_t n = strlen(prefix);
         unsigned bits = 0;
         uint32_t v = 0;
@@ -25,18 +26,38 @@ int id_new(char buf[static ID_MAX], const char *prefix) {
 
         assert(n > 0 && n <= PREFIX_MAX);
 
-        if (RAND_bytes(raw, sizeof(raw)) != 1)
-                return -EIO;
-
         p = mempcpy(p, prefix, n);
         *p++ = '_';
-        for (size_t i = 0; i < sizeof(raw); i++) {
+        for (size_t i = 0; i < RANDOM_SIZE; i++) {
                 v = v << 8 | raw[i];
                 for (bits += 8; bits >= 5; bits -= 5)
                         *p++ = digits[v >> (bits - 5) & 31];
         }
         *p++ = digits[v << (5 - bits) & 31]; /* 128 = 25 * 5 + 3 */
         *p = '\0';
+}
+
+int id_new(char buf[static ID_MAX], const char *prefix) {
+        uint8_t raw[RANDOM_SIZE];
+
+        if (RAND_bytes(raw, sizeof(raw)) != 1)
+                return -EIO;
+        encode(raw, prefix, buf);
+        return 0;
+}
+
+int id_new_timed(char buf[static ID_MAX], const char *prefix) {
+        uint8_t raw[RANDOM_SIZE];
+        struct timespec now;
+        uint64_t msec;
+
+        if (RAND_bytes(raw + TIME_SIZE, sizeof(raw) - TIME_SIZE) != 1)
+                return -EIO;
+        clock_gettime(CLOCK_REALTIME, &now);
+        msec = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+        for (size_t i = 0; i < TIME_SIZE; i++)
+                raw[i] = (uint8_t) (msec >> 8 * (TIME_SIZE - 1 - i));
+        encode(raw, prefix, buf);
         return 0;
 }
 
