@@ -896,6 +896,25 @@ def test_sigterm_finishes_what_runs(fresh_stack, tmp_path):
     assert stack.service.process.wait(20) == 0
 
 
+def test_several_event_loops_serve(fresh_stack, tmp_path):
+    stack = fresh_stack(sidecar=False, keys={"acme/mobile/release": "P-256"}, service_conf={"event-loops": 3, "workers": 4})
+    body = json.dumps({"requests": [sign_item(stack.keys["acme/mobile/release"])] * 2})
+    clients = [Client(stack, tmp_path / f"c{i}", f"acme/mobile/loop-{i}").login() for i in range(6)]
+
+    def work(c):
+        for _ in range(30):
+            assert c.api("POST", "/v1/signatures", body)[0] == 200
+
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        list(pool.map(work, clients))
+    stack.service.restart()
+    for c in clients:
+        c.close()
+        work(c)
+        c.close()
+    check_chain(stack)
+
+
 # ---- init ----
 
 def test_init_twice_changes_nothing(fresh_stack):
