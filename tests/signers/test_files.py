@@ -40,7 +40,7 @@ def test_osslsigncode_cab(s):
 
 
 PROVIDER = {"program": "osslsigncode", "takes": "URI", "works_in": ("forky",),
-            "refusal": r"[Uu]nrecognized|[Uu]nknown|[Ii]nvalid|Failed to read"}
+            "refusal": "Unknown option.*"}
 
 
 def with_provider(s, kind):
@@ -79,33 +79,23 @@ def test_osslsigncode_certs(s):
 
 # ---- boot ----
 
-@signer("sbsign", package="sbsigntool", takes="file", keys=RSA_ONLY)
+@signer("sbsign", package="sbsigntool", takes="file", keys=("p256", *RSA_ONLY))
 def test_sbsign(s):
     s.sign("--key", s.ref, "--cert", s.crt("plain"), "--output", "signed.efi", s.ground.folder / "boot.efi")
     s.prove("sbverify", "--cert", s.crt("plain"), "signed.efi", says="Signature verification OK")
 
 
-@signer("systemd-sbsign", package="systemd-repart", takes="URI", works_in=("trixie", "forky"))
+SYSTEMD = {"program": "systemd-sbsign", "package": "systemd-repart", "takes": "URI", "works_in": ("trixie", "forky")}
+
+
+@signer("systemd-sbsign", **SYSTEMD)
 def test_systemd_sbsign(s):
     s.sign("sign", "--private-key-source=provider:csign", f"--private-key={s.uri}",
            f"--certificate={s.crt('plain')}", "--output=signed.efi", s.ground.folder / "boot.efi")
     s.prove("sbverify", "--cert", s.crt("plain"), "signed.efi", says="Signature verification OK")
 
 
-@signer("mkimage, FIT", program="mkimage", package="u-boot-tools", takes="file", keys=RSA_ONLY)
-def test_mkimage(s):
-    """Debian has no fit_check_sign: an image's signature is over its data, so openssl can look."""
-    bits = s.key.removeprefix("rsa")
-    (s.dir / "keys").mkdir()
-    (s.dir / "keys/dev.key").symlink_to(s.ref)
-    (s.dir / "keys/dev.crt").symlink_to(s.crt("plain"))
-    (s.dir / "kernel").write_bytes(s.file.read_bytes())
-    (s.dir / "fit.its").write_text(FIT.replace("BITS", bits))
-    s.sign("-f", "fit.its", "-k", "keys", "-r", "fit.itb")
-    value = s.plain("fdtget", "-t", "bx", "fit.itb", "/images/kernel/signature", "value")
-    (s.dir / "sig").write_bytes(bytes(int(b, 16) for b in value.split()))
-    s.prove("openssl", "dgst", "-sha256", "-verify", s.pub, "-signature", "sig", "kernel", says="Verified OK")
-
+MKIMAGE = {"program": "mkimage", "package": "u-boot-tools", "takes": "file"}
 
 FIT = """/dts-v1/;
 / {
@@ -116,15 +106,44 @@ FIT = """/dts-v1/;
       data = /incbin/("kernel");
       type = "kernel"; arch = "arm64"; os = "linux"; compression = "none"; load = <0>; entry = <0>;
       hash { algo = "sha256"; };
-      signature { algo = "sha256,rsaBITS"; key-name-hint = "dev"; };
+      signature { algo = "sha256,ALGORITHM"; key-name-hint = "dev"; };
     };
   };
   configurations {
     default = "one";
-    one { kernel = "kernel"; signature { algo = "sha256,rsaBITS"; key-name-hint = "dev"; sign-images = "kernel"; }; };
+    one {
+      kernel = "kernel";
+      signature { algo = "sha256,ALGORITHM"; key-name-hint = "dev"; sign-images = "kernel"; };
+    };
   };
 };
 """
+
+
+def mkimage(s, algorithm):
+    (s.dir / "keys").mkdir()
+    for name, path in (("dev.key", s.ref), ("dev.pem", s.ref), ("dev.crt", s.crt("plain"))):
+        (s.dir / "keys" / name).symlink_to(path)
+    (s.dir / "kernel").write_bytes(s.file.read_bytes())
+    (s.dir / "fit.its").write_text(FIT.replace("ALGORITHM", algorithm))
+    s.sign("-f", "fit.its", "-k", "keys", "-r", "fit.itb")
+
+
+@signer("mkimage, FIT with RSA", keys=RSA_ONLY, **MKIMAGE)
+def test_mkimage(s):
+    """Debian has no fit_check_sign: an image's signature is over its data, so openssl can look."""
+    mkimage(s, s.key)
+    value = s.plain("fdtget", "-t", "bx", "fit.itb", "/images/kernel/signature", "value")
+    (s.dir / "sig").write_bytes(bytes(int(b, 16) for b in value.split()))
+    s.prove("openssl", "dgst", "-sha256", "-verify", s.pub, "-signature", "sig", "kernel", says="Verified OK")
+
+
+@signer("mkimage, FIT with ECDSA", keys=("p256",), works_in=(), refusal="Can not extract ECDSA key",
+        **MKIMAGE)
+def test_mkimage_ecdsa(s):
+    """It wants the numbers of the private key, by an old interface."""
+    mkimage(s, "ecdsa256")
+
 
 # ---- Linux ----
 
