@@ -174,14 +174,18 @@ def test_evmctl(s):
             says="verification is OK")
 
 
-@signer("rauc", takes="file")
-def test_rauc(s):
+def rauc_content(s):
     content = s.dir / "content"
     content.mkdir()
     (content / "rootfs.img").write_bytes(random.randbytes(65536))
     (content / "manifest.raucm").write_text("[update]\ncompatible=test\nversion=1\n\n[bundle]\nformat=verity\n\n"
                                             "[image.rootfs]\nfilename=rootfs.img\n")
-    s.sign("bundle", f"--cert={s.crt('email')}", f"--key={s.ref}", "content", "update.raucb")
+    return content
+
+
+@signer("rauc", takes="file")
+def test_rauc(s):
+    s.sign("bundle", f"--cert={s.crt('email')}", f"--key={s.ref}", rauc_content(s), "update.raucb")
     s.prove("rauc", "info", f"--keyring={s.ca}", "update.raucb", says="Compatible")
 
 
