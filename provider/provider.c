@@ -46,6 +46,8 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
 static const OSSL_ALGORITHM encoder_algorithms[] = {
         { "RSA", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
         { "EC", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
+        { "RSA", PROPERTIES ",output=pem,structure=PrivateKeyInfo", encoder_pem_functions, "csign key references" },
+        { "EC", PROPERTIES ",output=pem,structure=PrivateKeyInfo", encoder_pem_functions, "csign key references" },
         { NULL, NULL, NULL, NULL },
 };
 /* clang-format on */

@@ -54,3 +54,4 @@ extern const OSSL_DISPATCH decoder_pem_functions[];
 extern const OSSL_DISPATCH decoder_rsa_functions[];
 extern const OSSL_DISPATCH decoder_ec_functions[];
 extern const OSSL_DISPATCH encoder_text_functions[];
+extern const OSSL_DISPATCH encoder_pem_functions[];
