@@ -200,7 +200,7 @@ static const OSSL_PARAM *ec_types(int selection) {
 static const char *ec_query_operation_name(int operation) {
         if (operation == OSSL_OP_SIGNATURE)
                 return SIGNATURE_NAME;
-        return operation == OSSL_OP_KEYEXCH ? "ECDH" : "EC";
+        return operation == OSSL_OP_KEYEXCH ? EXCHANGE_NAME : "EC";
 }
 
 /* ---- tables ---- */
