@@ -25,6 +25,8 @@ void key_unref(Key *k) {
         if (!k || atomic_fetch_sub_explicit(&k->n_refs, 1, memory_order_acq_rel) != 1)
                 return;
 
+        if (key_is_remote(k))
+                provider_unuse(k->prov);
         EVP_PKEY_free(k->pkey);
         free(k);
 }
@@ -68,6 +70,7 @@ static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
         if (!k->alg)
                 return -EBADMSG;
 
+        provider_use(p);
         k->type = k->alg->ossl_type;
         if (EVP_Q_digest(p->libctx, "SHA256", NULL, spki->data, spki->len, k->spki_hash, NULL) != 1)
                 return -ENOMEM;

@@ -120,6 +120,21 @@ static void teardown(void *provctx) {
         free(p);
 }
 
+void provider_use(Provider *p) {
+        atomic_fetch_add_explicit(&p->n_users, 1, memory_order_relaxed);
+}
+
+void provider_unuse(Provider *p) {
+        SidecarClient *client;
+
+        if (atomic_fetch_sub_explicit(&p->n_users, 1, memory_order_acq_rel) != 1)
+                return;
+
+        client = atomic_load(&p->client);
+        if (client)
+                sidecar_client_drain(client);
+}
+
 static int parse_timeout(const char *text, uint64_t *ret, Error *e) {
         Error why = {};
         int r;

@@ -29,8 +29,13 @@ typedef struct Provider {
         const char *address; /* from the configuration section, or NULL */
         const char *timeout;
         _Atomic(SidecarClient *) client;
+        _Atomic unsigned n_users;                /* remote keys and open stores */
         _Atomic(EVP_MD *) digests[HASH_IDS_MAX]; /* by HashAlg.id */
 } Provider;
+
+/* Connections to the sidecar are kept while there is a user, and closed when the last one goes. */
+void provider_use(Provider *p);
+void provider_unuse(Provider *p);
 
 /* Does not connect yet.  NULL: the configuration is wrong. */
 SidecarClient *provider_client(Provider *p, Error *e);

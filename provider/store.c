@@ -59,6 +59,7 @@ static int store_close(void *ctx) {
         }
         free(s->items);
         search_done(&s->search);
+        provider_unuse(s->prov);
         free(s);
         return 1;
 }
@@ -73,6 +74,7 @@ static void *store_open(void *provctx, const char *uri) {
                 return NULL;
 
         s->prov = p;
+        provider_use(p);
         if (key_uri_parse(uri, &s->uri, &why) < 0) {
                 error_set(&e, why.code, "'%s': %s", uri, why.detail);
                 (void) core_raise(&p->core, &e);

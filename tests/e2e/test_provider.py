@@ -377,12 +377,6 @@ def modules(ground, tmp_path):
     return {**ground.stack.environment(), "OPENSSL_MODULES": str(folder)}
 
 
-@pytest.mark.parametrize("name", ("rsa2048", "p256"))
-def test_I7_threads_copies_and_forks(ground, modules, name):
-    out = ground.stack.host([program(ground, "host-api"), ground.uri(name), "32", "10"], env=modules, timeout=120)
-    assert out.stdout == b"ok 320\n"
-
-
 @pytest.mark.parametrize("name,version", list(itertools.product(("p256", "rsa3072"), ("tls1_2", "tls1_3"))))
 def test_tls_servers_use_references(ground, name, version):
     with socket.socket() as s:
@@ -404,13 +398,3 @@ def test_tls_servers_use_references(ground, name, version):
     finally:
         server.terminate()
         server.wait()
-
-
-@pytest.mark.uninstrumented
-def test_valgrind_finds_no_leak(ground, sig):
-    if "CSIGN_TREE" in os.environ:
-        return  # the tree has no valgrind
-    valgrind = ["valgrind", "-q", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=99"]
-    for key in (ground.uri("p256"), ground.uri("rsa2048"), ground.ref("p256")):
-        ground.stack.run([*valgrind, "openssl", "dgst", "-sha256", "-sign", key, "-out", sig, ground.file],
-                         env=ground.stack.environment(), timeout=120)
