@@ -2,6 +2,8 @@
 """csign.so under ThreadSanitizer, in a build of its own below the build folder, and under valgrind.  What runs under
 AddressSanitizer is test_provider_manners.py, as all the rest, in the build for it."""
 
+import re
+
 import pytest
 
 from stack import ROOT, tool
@@ -51,9 +53,8 @@ def test_I7_threads_do_not_race(ground, tsan, tmp_path, what, name):  # noqa: F8
 
 
 def valgrind(leaks):
-    """In which a process ends, with 99, at its first error, and a forked one too."""
     check = ("--leak-check=full", "--errors-for-leak-kinds=definite") if leaks else ("--leak-check=no",)
-    return [tool("valgrind"), "-q", "--error-exitcode=99", "--exit-on-first-error=yes", *check]
+    return [tool("valgrind"), "-q", "--error-exitcode=99", *check]
 
 
 @pytest.mark.parametrize("what", MEMORY)
@@ -63,6 +64,8 @@ def test_I7_valgrind_has_nothing_to_say(ground, tmp_path, what):  # noqa: F811
     out = ground.stack.run([*valgrind(what != "leak"), program(ground, host), *arguments(ground, argv, "p256")], env=env,
                            timeout=300)
     assert out.stdout.startswith(b"ok")
+    # A forked process, whose status is not this one's, may only lose what other threads of its parent held.
+    assert not re.search(rb"Invalid|uninitialised|Mismatched|overlap", out.stderr)
 
 
 def test_I7_valgrind_sees_openssl_sign(ground, sig):  # noqa: F811
