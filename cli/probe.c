@@ -2,6 +2,7 @@
 
 #include "cli/probe.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +17,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+
+#include "cli/conf-view.h"
 
 #define ANSWER_MSEC 5000
 
@@ -60,6 +63,16 @@ static bool load(OSSL_LIB_CTX *ctx, const char *path, const Buf *text) {
         return ok;
 }
 
+/* OpenSSL forgets why a module did not load; the linker tells again. */
+static void module_reason(const char *path, const Buf *text, char ret[static 256]) {
+        _cleanup_(conf_view_done) ConfView v = {};
+        Error e = {};
+        int r = text ? conf_view_parse(&v, "", text, &e) : conf_view_open(&v, path, &e);
+
+        if (r >= 0 && v.module && !dlopen(v.module, RTLD_NOW))
+                (void) snprintf(ret, 256, "%s", dlerror());
+}
+
 static Probe probe_here(const char *path, const Buf *text) {
         OSSL_LIB_CTX *ctx = OSSL_LIB_CTX_new();
         Probe p = {};
@@ -68,8 +81,10 @@ static Probe probe_here(const char *path, const Buf *text) {
         ERR_clear_error();
         p.loads = ctx && load(ctx, path, text);
         p.csign = OSSL_PROVIDER_available(ctx, "csign");
-        if (!p.loads || (!p.csign && ERR_peek_error() != 0))
+        if (!p.loads)
                 openssl_reason(p.why);
+        else if (!p.csign)
+                module_reason(path, text, p.why);
         p.fallback = OSSL_PROVIDER_available(ctx, "default");
         p.fallback_first = p.fallback && is_fallback_first(ctx);
         return p;

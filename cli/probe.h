@@ -14,7 +14,7 @@ typedef struct Probe {
         bool csign;          /* the provider is active */
         bool fallback;       /* so is default */
         bool fallback_first; /* and it comes before csign, for all keys but csign's own */
-        char why[256];       /* OpenSSL's reason, or "" */
+        char why[256];       /* OpenSSL's or the linker's reason, or "" */
 } Probe;
 
 /* The file at path; or the text, if it is not NULL.  -CSIGN_E_TIMEOUT after 5 s, -EIO if the child

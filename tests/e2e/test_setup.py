@@ -226,7 +226,7 @@ def test_a_module_that_does_not_load_is_not_put_in(setup, tmp_path):
     conf, module = tmp_path / "c", tmp_path / "csign.so"
     conf.write_text(CONFS["debian"])
     module.write_text("no module")
-    assert "csign is not active: could not load" in setup(conf, "--module", module, "--apply", status=2)
+    assert f"csign is not active: {module}: " in setup(conf, "--module", module, "--apply", status=2)
     assert "cannot read" in setup(conf, "--module", tmp_path / "none", "--apply", status=4)
     assert conf.read_text() == CONFS["debian"] and not (tmp_path / "c.csign-backup").exists()
 
