@@ -48,9 +48,9 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name);
 
 /* ---- the operations, one file each ---- */
 
-#define EXCHANGE_NAME "CSIGN-ECDH" /* private, as the next */
-#define SIGNATURE_NAME                                                                             \
-        "CSIGN-HASH" /* private, so that no other provider's keys are ever offered to it */
+/* Private, so that no other provider's keys are ever offered to them. */
+#define EXCHANGE_NAME  "CSIGN-ECDH"
+#define SIGNATURE_NAME "CSIGN-HASH"
 
 extern const OSSL_DISPATCH keymgmt_rsa_functions[];
 extern const OSSL_DISPATCH keymgmt_ec_functions[];

@@ -139,3 +139,10 @@ def test_keys_show_what_they_are(ground):  # noqa: F811
         assert "Private-Key: held by a csign service" in text
         text = ground.stack.openssl("pkey", "-in", key, "-noout", "-text_pub").stdout.decode()
         assert "csign" not in text and "NIST CURVE: P-256" in text
+
+
+@pytest.mark.parametrize("name", EC)
+def test_keys_only_sign(ground, tmp_path, name):  # noqa: F811
+    line = ground.refused("signs, and does nothing else", "pkeyutl", "-derive", "-inkey", ground.uri(name), "-peerkey",
+                          ground.pub[name], "-out", tmp_path / "secret")
+    assert ground.path(name) in line
