@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opaque random ids. */
+/* Opaque random ids.  The kernel makes them: csign.so needs them in programs whose libcrypto has no
+ * provider of random numbers. */
 
 #include "lib/id.h"
 
@@ -8,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <openssl/rand.h>
+#include <sys/random.h>
 
 #define PREFIX_MAX  8
 #define RANDOM_SIZE 16
@@ -25,7 +26,7 @@ int id_new(char buf[static ID_MAX], const char *prefix) {
 
         assert(n > 0 && n <= PREFIX_MAX);
 
-        if (RAND_bytes(raw, sizeof(raw)) != 1)
+        if (getrandom(raw, sizeof(raw), 0) != (ssize_t) sizeof(raw))
                 return -EIO;
 
         p = mempcpy(p, prefix, n);
