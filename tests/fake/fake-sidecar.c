@@ -22,6 +22,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "lib/id.h"
 #include "lib/key-uri.h"
 #include "lib/ossl.h"
 #include "lib/sign.h"
@@ -200,7 +201,11 @@ static int read_options(sd_bus_message *m, Options *o) {
 
                 if (sd_bus_message_read(m, "s", &name) < 0)
                         return -EINVAL;
-                if (strcmp(name, "salt-length") == 0) {
+                if (strcmp(name, "idempotency-key") == 0) {
+                        if (sd_bus_message_read(m, "v", "s", &o->req.idempotency_key) < 0 ||
+                            !id_is_valid(o->req.idempotency_key, "op"))
+                                return -EINVAL;
+                } else if (strcmp(name, "salt-length") == 0) {
                         if (sd_bus_message_read(m, "v", "u", &o->req.salt_len) < 0)
                                 return -EINVAL;
                         o->has_salt = true;
