@@ -29,6 +29,7 @@
 #define FAILURE_HOLDS USEC_PER_SEC
 
 #define ATTEMPT_MIN (2 * USEC_PER_SEC) /* for one of several tries */
+#define UNSENT_TRY  USEC_PER_SEC       /* for a request that nobody takes */
 
 struct ServiceApi {
         const SidecarConfig *config;
@@ -333,11 +334,11 @@ static bool is_lost(int r) {
 }
 
 /* What became of a request whose answer was lost only the service knows; under the same idempotency
- * keys it is asked until it says so, or the time is over.  One that could not be sent at all fails
- * at once, unless it was us who cut its time. */
+ * keys it is asked until it says so, or the time is over.  One that could not be sent is not worth
+ * more than a moment, in which a service that restarts is back. */
 static int call_until_answered(ServiceApi *s, HttpRequest *req, const atomic_bool *stop,
                                HttpResponse *ret, Error *e) {
-        uint64_t begin = now_usec(), deadline = begin + req->timeout_usec, pause;
+        uint64_t begin = now_usec(), deadline = begin + req->timeout_usec, end, pause;
         bool sent = false, cut;
         int r;
 
@@ -348,10 +349,12 @@ static int call_until_answered(ServiceApi *s, HttpRequest *req, const atomic_boo
                 r = call(s, req, ret, &sent, e);
                 if (r >= 0)
                         return r;
-                cut = limit < left && now_usec() - now >= limit;
+                cut = limit < left && now_usec() - now >= limit; /* it did not fail: we gave up */
+                end = sent || cut ? deadline : begin + UNSENT_TRY;
+                if (end > deadline)
+                        end = deadline;
                 pause = pause_before(attempt);
-                if (!is_lost(r) || !(sent || cut) || atomic_load(stop) ||
-                    now_usec() + pause >= deadline)
+                if (!is_lost(r) || atomic_load(stop) || now_usec() + pause >= end)
                         break;
                 sleep_usec(pause);
                 *e = (Error){};
