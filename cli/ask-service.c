@@ -144,7 +144,7 @@ static int exchange(Admin *a, HttpRequest *req, HttpResponse *ret, Error *e) {
         int r;
 
         if (strcmp(req->method, "POST") == 0) {
-                if (id_new(key, "op") < 0)
+                if (id_new_timed(key, "op") < 0)
                         return error_set(e, -EIO, "no random bytes");
                 req->idempotency_key = key;
                 req->repeatable = true;

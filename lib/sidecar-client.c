@@ -450,7 +450,7 @@ int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Rece
 
         if (req->idempotency_key)
                 (void) snprintf(s.operation, sizeof(s.operation), "%s", req->idempotency_key);
-        else if (id_new(s.operation, "op") < 0)
+        else if (id_new_timed(s.operation, "op") < 0)
                 return error_set(e, -EIO, "the kernel gives no random bytes");
 
         r = sidecar_bus_call(c->bus, &call, e);

@@ -28,7 +28,7 @@ int request_init(Request *req, Service *service) {
                 .reply_type = "application/json",
                 .reply = BUF_MAX(REPLY_MAX),
         };
-        return id_new(req->request_id, "req");
+        return id_new_timed(req->request_id, "req");
 }
 
 void request_done(Request *req) {

@@ -111,7 +111,8 @@ static int name_request(SignItem *it) {
                 snprintf(it->request_id, sizeof(it->request_id), "%s", it->asked_id);
                 return 0;
         }
-        return id_new(it->request_id, "req") < 0 ? error_set(&it->e, -EIO, "no random bytes") : 0;
+        return id_new_timed(it->request_id, "req") < 0 ? error_set(&it->e, -EIO, "no random bytes")
+                                                       : 0;
 }
 
 int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {

@@ -27,7 +27,7 @@ int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **re
         c = calloc(1, ops->size);
         if (!c)
                 return -ENOMEM;
-        r = id_new(c->request_id, "req");
+        r = id_new_timed(c->request_id, "req");
         if (r < 0) {
                 free(c);
                 return r;

@@ -132,7 +132,7 @@ static int read_names(SignJob *job, const char *key_id, const char *scheme, cons
  * too. */
 static int name_operation(SignJob *job, Error *e) {
         job->req.idempotency_key = job->idempotency_key;
-        if (job->idempotency_key[0] || id_new(job->idempotency_key, "op") >= 0)
+        if (job->idempotency_key[0] || id_new_timed(job->idempotency_key, "op") >= 0)
                 return 0;
         return error_set(e, -EIO, "no random bytes");
 }

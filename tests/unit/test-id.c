@@ -17,6 +17,16 @@ static void an_id_has_its_form_and_is_new(void **state) {
         }
 }
 
+static void timed_ids_begin_alike_and_differ(void **state) {
+        char a[ID_MAX], b[ID_MAX];
+
+        assert_int_equal(id_new_timed(a, "op"), 0);
+        assert_int_equal(id_new_timed(b, "op"), 0);
+        assert_true(id_is_valid(a, "op") && id_is_valid(b, "op"));
+        assert_memory_equal(a, b, strlen("op_") + 5); /* 25 bits: of two thirds of an hour */
+        assert_string_not_equal(a + 11, b + 11);
+}
+
 static void other_texts_are_no_ids(void **state) {
         static const char *const texts[] = {
                 "",
@@ -45,6 +55,7 @@ static void other_texts_are_no_ids(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_id_has_its_form_and_is_new),
+                cmocka_unit_test(timed_ids_begin_alike_and_differ),
                 cmocka_unit_test(other_texts_are_no_ids),
         };
 
