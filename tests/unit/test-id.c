@@ -23,7 +23,7 @@ static void timed_ids_begin_alike_and_differ(void **state) {
         assert_int_equal(id_new_timed(a, "op"), 0);
         assert_int_equal(id_new_timed(b, "op"), 0);
         assert_true(id_is_valid(a, "op") && id_is_valid(b, "op"));
-        assert_memory_equal(a, b, strlen("op_") + 5); /* 25 bits: of two thirds of an hour */
+        assert_memory_equal(a, b, strlen("op_") + 3); /* 15 bits: six days */
         assert_string_not_equal(a + 11, b + 11);
 }
 
