@@ -25,6 +25,7 @@
 #define HEADERS_MAX          ((size_t) 16 * 1024)
 #define CONNECT_TIMEOUT_USEC ((uint64_t) 5 * 1000 * 1000)
 #define TIMEOUT_USEC         ((uint64_t) 30 * 1000 * 1000)
+#define IDLE_SECONDS         60L
 
 struct HttpClient {
         CURL *curl;
@@ -177,6 +178,9 @@ static int configure(HttpClient *c, const HttpOptions *o) {
         SET(c->curl, CURLOPT_TCP_NODELAY, 1L);
         SET(c->curl, CURLOPT_TCP_KEEPALIVE, 1L);
         SET(c->curl, CURLOPT_MAXCONNECTS, 1L);
+        /* Long before a server closes it for being idle: a POST that meets that close would fail.
+         */
+        SET(c->curl, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
         SET(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long) (connect / 1000));
         SET(c->curl, CURLOPT_USERAGENT, o->user_agent ? o->user_agent : "csign/" CSIGN_VERSION);
         SET(c->curl, CURLOPT_WRITEFUNCTION, on_body);

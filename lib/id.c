@@ -8,20 +8,21 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
-
 #include <sys/random.h>
+#include <time.h>
 
 #define PREFIX_MAX  8
 #define RANDOM_SIZE 16
+#define TIME_SIZE   6 /* of them, where the id begins with the time */
 #define TEXT_LEN    26
 
 static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-static void id_write(char *p, const char *prefix, const uint8_t raw[static RANDOM_SIZE]) {
+static void encode(const uint8_t raw[static RANDOM_SIZE], const char *prefix, char *buf) {
         size_t n = strlen(prefix);
         unsigned bits = 0;
         uint32_t v = 0;
+        char *p = buf;
 
         assert(n > 0 && n <= PREFIX_MAX);
 
@@ -41,22 +42,22 @@ int id_new(char buf[static ID_MAX], const char *prefix) {
 
         if (getrandom(raw, sizeof(raw), 0) != (ssize_t) sizeof(raw))
                 return -EIO;
-        id_write(buf, prefix, raw);
+        encode(raw, prefix, buf);
         return 0;
 }
 
 int id_new_timed(char buf[static ID_MAX], const char *prefix) {
         uint8_t raw[RANDOM_SIZE];
         struct timespec now;
-        uint64_t ticks;
+        uint64_t msec;
 
-        if (getrandom(raw, sizeof(raw), 0) != (ssize_t) sizeof(raw) ||
-            clock_gettime(CLOCK_REALTIME, &now) < 0)
+        if (getrandom(raw + TIME_SIZE, RANDOM_SIZE - TIME_SIZE, 0) != RANDOM_SIZE - TIME_SIZE)
                 return -EIO;
-        ticks = (uint64_t) now.tv_sec << 6 | (uint64_t) now.tv_nsec >> 24; /* 60 a second */
-        for (size_t i = 0; i < 5; i++)
-                raw[i] = (uint8_t) (ticks >> (32 - 8 * i));
-        id_write(buf, prefix, raw);
+        clock_gettime(CLOCK_REALTIME, &now);
+        msec = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+        for (size_t i = 0; i < TIME_SIZE; i++)
+                raw[i] = (uint8_t) (msec >> 8 * (TIME_SIZE - 1 - i));
+        encode(raw, prefix, buf);
         return 0;
 }
 

@@ -10,8 +10,9 @@
 /* prefix has at most 8 letters.  0, or -EIO when no random bytes are to be had. */
 int id_new(char buf[static ID_MAX], const char *prefix);
 
-/* The same, but its first 40 bits are the time: ids that are made together begin alike, so that an
- * index of many grows in one place and not everywhere. */
+/* The same form, for what is made often, kept for good and looked up by its id (requests): the
+ * first 48 bits are the time and 80 are random.  An index of such ids grows in one place, and not
+ * in a random page each time. */
 int id_new_timed(char buf[static ID_MAX], const char *prefix);
 
 /* Whether text has this form; prefix NULL: any prefix. */

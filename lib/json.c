@@ -209,7 +209,12 @@ static void put_string(JsonOut *o, const char *s) {
                 if (!*p)
                         break;
 
-                if (*p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\') {
+                if (*p == '"' || *p == '\\') {
+                        put(o, "\\", 1);
+                        put(o, p++, 1);
+                        continue;
+                }
+                if (*p < 0x20 || *p == 0x7f) {
                         put(o, escape, (size_t) snprintf(escape, sizeof(escape), "\\u%04x", *p));
                         p++;
                         continue;

@@ -114,6 +114,27 @@ int key_new_from_reference(Provider *p, const KeyReference *ref, Key **ret, Erro
         return 0;
 }
 
+int key_refer(const Key *k, KeyReference *ret, Error *e) {
+        KeyUri uri = {};
+        uint8_t *spki = NULL;
+        int len, r;
+
+        /* A reference's name is a URI already; it is said again with the version. */
+        r = key_uri_parse_loose(k->name, &uri, e);
+        if (r < 0)
+                return r;
+
+        uri.version = ret->version = k->version;
+        (void) key_uri_text(&uri, ret->uri);
+        (void) snprintf(ret->key_type, sizeof(ret->key_type), "%s", k->type);
+        memcpy(ret->id, k->id, sizeof(ret->id));
+
+        len = i2d_PUBKEY(k->pkey, &spki);
+        r = len > 0 ? buf_append(&ret->spki, spki, (size_t) len) : -ENOMEM;
+        OPENSSL_free(spki);
+        return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
 int key_give(Key *k, OSSL_CALLBACK *object_cb, void *object_cbarg) {
         int type = OSSL_OBJECT_PKEY, r;
         Key *given = key_ref(k);

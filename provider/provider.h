@@ -43,14 +43,17 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name);
 
 /* ---- the operations, one file each ---- */
 
+#define EXCHANGE_NAME "CSIGN-ECDH" /* private, as the next */
 #define SIGNATURE_NAME                                                                             \
         "CSIGN-HASH" /* private, so that no other provider's keys are ever offered to it */
 
 extern const OSSL_DISPATCH keymgmt_rsa_functions[];
 extern const OSSL_DISPATCH keymgmt_ec_functions[];
+extern const OSSL_DISPATCH keyexch_functions[];
 extern const OSSL_DISPATCH signature_functions[];
 extern const OSSL_DISPATCH store_functions[];
 extern const OSSL_DISPATCH decoder_pem_functions[];
 extern const OSSL_DISPATCH decoder_rsa_functions[];
 extern const OSSL_DISPATCH decoder_ec_functions[];
 extern const OSSL_DISPATCH encoder_text_functions[];
+extern const OSSL_DISPATCH encoder_pem_functions[];

@@ -10,20 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/ec.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
 #include "lib/file.h"
 #include "lib/log.h"
-#include "lib/ossl.h"
 #include "service/accounts.h"
 #include "service/audit/entry.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
 #include "service/keystore/keystore.h"
 #include "service/service.h"
-#include "service/tls.h"
+#include "service/tls-identity.h"
 
 typedef struct Init {
         const Config *config;
@@ -36,99 +31,15 @@ typedef struct Init {
         Secret api_key;
         uint8_t api_key_hash[SHA256_SIZE];
         Authority authority;
-        Certificate tls_cert;
-        Secret tls_key; /* PEM */
+        TlsIdentity tls;
 } Init;
 
 static void init_done(Init *in) {
         secret_done(&in->api_key);
-        secret_done(&in->tls_key);
+        tls_identity_done(&in->tls);
         authority_done(&in->authority);
-        certificate_done(&in->tls_cert);
         keystore_close(in->keystore);
         db_close(in->db);
-}
-
-/* ---- the service's own TLS key: the one key that is not in the key store, since TLS needs it at
- * hand ---- */
-
-static int key_to_pem(EVP_PKEY *key, Secret *ret, Error *e) {
-        BIO *bio = BIO_new(BIO_s_secmem());
-        char *text;
-        long len;
-        int r;
-
-        if (!bio || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
-                BIO_free(bio);
-                return error_set(e, -EIO, "cannot encode the TLS key");
-        }
-        len = BIO_get_mem_data(bio, &text);
-        r = secret_new(ret, text, (size_t) len);
-        BIO_free(bio);
-        return r;
-}
-
-static int make_tls(Init *in, Error *e) {
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
-        _cleanup_(buf_done) Buf spki = {};
-        CertRequest cr = {
-                .profile = CERT_TLS_SERVER,
-                .common_name = "csign-service",
-                .spki = &spki,
-                .days = 397,
-                .names = in->config->san,
-        };
-        unsigned char *der = NULL;
-        int len, r;
-
-        len = key ? i2d_PUBKEY(key, &der) : -1;
-        if (len <= 0)
-                return error_set(e, -EIO, "cannot make the TLS key");
-        r = buf_append(&spki, der, (size_t) len);
-        OPENSSL_free(der);
-        if (r >= 0)
-                r = key_to_pem(key, &in->tls_key, e);
-        return r < 0 ? r : ca_issue(in->keystore, &in->authority, &cr, &in->tls_cert, e);
-}
-
-static int certificates_to_pem(const Buf *const ders[], size_t n, Buf *ret) {
-        _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
-        char *text;
-        long len;
-
-        for (size_t i = 0; i < n; i++)
-                if (!bio || PEM_write_bio(bio, PEM_STRING_X509, "", ders[i]->data,
-                                          (long) ders[i]->len) <= 0)
-                        return -ENOMEM;
-        len = BIO_get_mem_data(bio, &text);
-        return buf_append(ret, text, (size_t) len);
-}
-
-static int write_state(const Config *c, const char *name, const void *data, size_t len, mode_t mode,
-                       Error *e) {
-        char path[PATH_MAX];
-        int r;
-
-        r = service_file(c, name, path, sizeof(path), e);
-        return r < 0 ? r : file_replace(path, data, len, mode, e);
-}
-
-static int write_tls_files(const Init *in, Error *e) {
-        const Buf *chain[] = { &in->tls_cert.der, &in->authority.certificate };
-        _cleanup_(buf_done) Buf cert = {}, ca = {};
-        int r;
-
-        r = certificates_to_pem(chain, 1, &cert);
-        if (r >= 0)
-                r = certificates_to_pem(chain + 1, 1, &ca);
-        if (r >= 0)
-                r = write_state(in->config, TLS_KEY_FILE, in->tls_key.data, in->tls_key.len, 0600,
-                                e);
-        if (r >= 0)
-                r = write_state(in->config, TLS_CERT_FILE, cert.data, cert.len, 0644, e);
-        if (r >= 0)
-                r = write_state(in->config, TLS_CA_FILE, ca.data, ca.len, 0644, e);
-        return r;
 }
 
 /* ---- the database ---- */
@@ -243,11 +154,11 @@ int init_run(const Config *c, const InitOptions *o, Error *e) {
         if (r >= 0)
                 r = ca_create(in.keystore, in.top.id, "csign system authority", &in.authority, e);
         if (r >= 0)
-                r = make_tls(&in, e);
+                r = tls_identity_new(&in.tls, in.keystore, &in.authority, c->san, e);
         if (r >= 0)
                 r = write_database(&in, e);
         if (r >= 0)
-                r = write_tls_files(&in, e);
+                r = tls_identity_write(&in.tls, &in.authority, c, e);
         if (r >= 0)
                 r = publish(&in, e);
         if (r < 0)
@@ -255,5 +166,34 @@ int init_run(const Config *c, const InitOptions *o, Error *e) {
 
         log_line(LOG_NOTICE, "initialised", "STATE", c->state_directory, "OWNER", o->owner,
                  "API_KEY_FILE", in.api_key_file, NULL);
+        return 0;
+}
+
+/* ---- renewing ---- */
+
+int renew_tls_run(const Config *c, Error *e) {
+        _cleanup_(tls_identity_done) TlsIdentity tls = {};
+        _cleanup_(keystore_closep) Keystore *ks = NULL;
+        _cleanup_(authority_done) Authority a = {};
+        _cleanup_(db_closep) Db *db = NULL;
+        Tsg top;
+        int r;
+
+        r = db_open(&db, c->state_directory, 1, e);
+        if (r >= 0)
+                r = tsg_top(db, &top, e);
+        if (r >= 0)
+                r = authority_by_tsg(db, top.id, &a, e);
+        if (r >= 0)
+                r = keystore_open(&ks, c->keystore_socket, e);
+        if (r >= 0)
+                r = tls_identity_new(&tls, ks, &a, c->san, e);
+        if (r >= 0)
+                r = tls_identity_write(&tls, &a, c, e);
+        if (r < 0)
+                return r;
+
+        log_line(LOG_NOTICE, "renewed: restart the service to use it", "STATE", c->state_directory,
+                 "SERIAL", tls.certificate.serial, NULL);
         return 0;
 }

@@ -14,3 +14,7 @@ typedef struct InitOptions {
 /* The key store must run.  The database gets its name as the last step: until then nothing has been
  * made that a second try would not replace, and afterwards a second try is refused. */
 int init_run(const Config *c, const InitOptions *o, Error *e);
+
+/* csign-service renew-tls: a new TLS key and certificate of the same authority, so that clients
+ * need nothing new. */
+int renew_tls_run(const Config *c, Error *e);

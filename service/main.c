@@ -19,6 +19,7 @@
 static const char usage[] =
         "Usage: csign-service --config FILE [--ready-fd N] [--log LEVEL]\n"
         "       csign-service init --config FILE [--api-key-out FILE] [--owner NAME]\n"
+        "       csign-service renew-tls --config FILE\n"
         "\n"
         "csign's signing service: HTTPS API, policy and audit in front of csign-keystore.\n"
         "\n"
@@ -35,7 +36,7 @@ typedef struct Options {
         InitOptions init;
         int ready_fd;
         int log_level;
-        bool run_init;
+        const char *verb; /* NULL: serve */
 } Options;
 
 enum { OPT_CONFIG = 256, OPT_READY_FD, OPT_LOG, OPT_API_KEY_OUT, OPT_OWNER, OPT_HELP, OPT_VERSION };
@@ -101,10 +102,9 @@ static int parse_options(int argc, char *argv[], Options *o) {
                 if (status >= 0)
                         return status;
         }
-        if (optind < argc && strcmp(argv[optind], "init") == 0) {
-                o->run_init = true;
-                optind++;
-        }
+        if (optind < argc &&
+            (strcmp(argv[optind], "init") == 0 || strcmp(argv[optind], "renew-tls") == 0))
+                o->verb = argv[optind++];
         if (optind < argc)
                 return misused("unexpected argument: ", argv[optind]);
         return o->config ? -1 : misused("--config is missing", "");
@@ -120,9 +120,14 @@ static void harden(void) {
         (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-static int serve(Config *c, const Options *o, Error *e) {
+/* Takes over c. */
+static int run(Config *c, const Options *o, Error *e) {
         Service s;
         int r;
+
+        if (o->verb)
+                return strcmp(o->verb, "init") == 0 ? init_run(c, &o->init, e)
+                                                    : renew_tls_run(c, e);
 
         r = service_open(&s, c, e);
         if (r < 0)
@@ -147,12 +152,12 @@ int main(int argc, char *argv[]) {
 
         r = config_load(&c, o.config, &e);
         if (r >= 0)
-                r = o.run_init ? init_run(&c, &o.init, &e) : serve(&c, &o, &e);
+                r = run(&c, &o, &e);
         config_done(&c);
         if (r >= 0)
                 return 0;
         if (e.code == 0)
                 error_set(&e, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
-        log_failure(LOG_ERROR, o.run_init ? "init failed" : "cannot serve", &e);
+        log_failure(LOG_ERROR, o.verb ?: "cannot serve", &e);
         return error_info(e.code)->exit_status;
 }

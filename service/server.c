@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -505,10 +506,24 @@ static int serve(Server *s, int ready_fd, Error *e) {
         return r;
 }
 
+/* Past its descriptors a process cannot even accept a connection to refuse it. */
+static void raise_limit(const Config *c) {
+        unsigned long want = c->connections_max + 8ul * c->workers + 64;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+                log_line(LOG_WARNING, "too few descriptors for 'connections': raise LimitNOFILE",
+                         NULL);
+}
+
 static int server_init(Server *s, Error *e) {
         const Config *c = &s->service->config;
         int r;
 
+        raise_limit(c);
         connection_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_freed);
         if (connection_index < 0)
                 return -ENOMEM;

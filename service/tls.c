@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/file.h"
+#include "lib/log.h"
 #include "lib/ossl.h"
 #include "service/metrics.h"
 #include "service/service.h"
@@ -116,6 +118,21 @@ static int use_files(SSL_CTX *ctx, const Config *c, Error *e) {
         return r < 0 ? r : use_key(ctx, path, e);
 }
 
+#define WARN_DAYS 30
+
+/* A service whose certificate has run out answers nobody: say it while there is time. */
+static void warn_of_end(SSL_CTX *ctx) {
+        const ASN1_TIME *end = X509_get0_notAfter(SSL_CTX_get0_certificate(ctx));
+        int days = 0, seconds = 0;
+        char text[16];
+
+        if (ASN1_TIME_diff(&days, &seconds, NULL, end) != 1 || days >= WARN_DAYS)
+                return;
+        snprintf(text, sizeof(text), "%d", days);
+        log_line(LOG_WARNING, "the TLS certificate ends soon: csign-service renew-tls", "DAYS",
+                 text, NULL);
+}
+
 static bool set_rules(SSL_CTX *ctx) {
         static const unsigned char session_context[] = "csign-service";
 
@@ -144,6 +161,7 @@ int tls_context_new(SSL_CTX **ret, const Config *c, Error *e) {
                 SSL_CTX_free(ctx);
                 return r;
         }
+        warn_of_end(ctx);
         *ret = ctx;
         return 0;
 }

@@ -21,7 +21,7 @@ int tls_context_new(SSL_CTX **ret, const Config *c, Error *e);
  * certificate. */
 bool tls_client_key(SSL *ssl, uint8_t ret[static SHA256_SIZE]);
 
-/* Makes tls.key, tls.crt and ca.pem: see init.c. */
+/* Files of the state directory, made by tls-identity.c. */
 #define TLS_KEY_FILE  "tls.key"
 #define TLS_CERT_FILE "tls.crt"
 #define TLS_CA_FILE   "ca.pem"

@@ -48,6 +48,13 @@ int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e)
         return find(db, SQL_TSG_BY_PATH, scope, path, ret, e);
 }
 
+int tsg_top(Db *db, Tsg *ret, Error *e) {
+        int r;
+
+        r = db_read(db, SQL_TSG_TOP, DB_NO_ARGS, take_tsg, ret, e);
+        return r == 0 ? error_set(e, -ENOENT, "the database has no top TSG") : r < 0 ? r : 0;
+}
+
 static int take_ancestor(DbRow *row, void *userdata) {
         TsgChain *chain = userdata;
 

@@ -22,6 +22,9 @@ typedef struct Tsg {
 int tsg_by_id(Db *db, const char *scope, const char *id, Tsg *ret, Error *e);
 int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e);
 
+/* The top, which has no scope above it: for the service itself. */
+int tsg_top(Db *db, Tsg *ret, Error *e);
+
 /* The TSG itself and those above it, the top first. */
 #define TSG_CHAIN_MAX (PATH_DEPTH_MAX + 1)
 typedef struct TsgChain {

@@ -90,7 +90,9 @@ int method_status(sd_bus_message *m, Peer *p) {
         r = bus_call_new(&status_ops, m, p, &call);
         if (r < 0)
                 return r;
-        if (!call->setup->api || p->manager->who_known)
+        /* Anybody may look; only who may sign makes us ask the service. */
+        if (!call->setup->api || p->manager->who_known ||
+            access_check_any(call->setup->access, call->caller, NULL) < 0)
                 return bus_call_end(call, 0);
         r = bus_call_submit(call);
         return r < 0 ? bus_call_end(call, r) : 1;

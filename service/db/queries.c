@@ -27,6 +27,7 @@ const char SQL_TSG_CLOSURE_INSERT[] =
         "SELECT ancestor, ?, depth + 1 FROM tsg_closure WHERE descendant = ?";
 const char SQL_TSG_BY_ID[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.id = ?";
 const char SQL_TSG_BY_PATH[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path = ?";
+const char SQL_TSG_TOP[] = "SELECT " TSG_COLUMNS " FROM tsgs t WHERE t.parent IS NULL";
 const char SQL_TSG_LIST[] =
         "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path > ? ORDER BY t.path LIMIT ?";
 const char SQL_TSG_ANCESTORS[] =

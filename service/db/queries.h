@@ -18,6 +18,7 @@ extern const char SQL_TSG_INSERT[];         /* id, parent, name, path, created *
 extern const char SQL_TSG_CLOSURE_INSERT[]; /* id, id, id, parent */
 extern const char SQL_TSG_BY_ID[];          /* scope, id */
 extern const char SQL_TSG_BY_PATH[];        /* scope, path */
+extern const char SQL_TSG_TOP[];            /* nothing */
 extern const char SQL_TSG_LIST[];           /* scope, after path, limit */
 extern const char SQL_TSG_ANCESTORS[];      /* id; gives ancestor ids and names, the top first */
 

@@ -537,14 +537,20 @@ class Stack:
         """The distribution's openssl with csign.so loaded by its configuration."""
         return self.host([tool("openssl"), *argv], sidecar=sidecar, env=env, uid=uid, **options)
 
-    def host(self, argv, sidecar=None, env=None, uid=None, **options):
-        """Any stock program with csign.so in it; in another release's tree if CSIGN_TREE names one."""
+    def hosted(self, argv, sidecar=None, env=None, uid=None):
+        """(argv, env) to start a stock program with csign.so in it: in another release's tree if CSIGN_TREE names
+        one, with the sanitizer's runtime if csign.so needs it."""
         env = dict(env or self.environment(sidecar))
         if "CSIGN_TREE" in os.environ:
-            return self.run(in_tree(uid, argv), env=env, **options)
+            return in_tree(uid, argv), env
         if "address" in self.sanitize:
             env["LD_PRELOAD"] = libasan()
-        return self.run(as_user(uid, argv), env=env, **options)
+        return as_user(uid, argv), env
+
+    def host(self, argv, sidecar=None, env=None, uid=None, **options):
+        """Any stock program with csign.so in it, to its end."""
+        argv, env = self.hosted(argv, sidecar, env, uid)
+        return self.run(argv, env=env, **options)
 
     def plain_openssl(self, *argv, **options):
         """The distribution's openssl as it is: proofs must not rest on what they prove."""

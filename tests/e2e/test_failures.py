@@ -20,7 +20,7 @@ import time
 import pytest
 
 from peer import DBusError, Peer
-from stack import ROOT, StackError, base_env, free_port, libasan, text, tool, wait_until
+from stack import ROOT, StackError, free_port, text, tool, wait_until
 
 sys.path.insert(0, str(ROOT / "tests/fake"))
 
@@ -67,9 +67,7 @@ class Ground:
     def start(self, argv):
         """A signer that has loaded its key and waits for its input's end."""
         calls = self.calls()
-        env = self.stack.environment()
-        if "address" in self.stack.sanitize:
-            env["LD_PRELOAD"] = libasan()
+        argv, env = self.stack.hosted(argv)
         process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, env=env)
         wait_until("the signer to load its key", lambda: self.calls() > calls or process.poll() is not None)

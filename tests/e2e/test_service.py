@@ -18,7 +18,7 @@ import uuid
 
 import pytest
 
-from stack import Stack
+from stack import SERVICE_UID, Stack, as_user
 
 REQUEST_ID = re.compile(r"^req_[a-z2-7]{26}$")
 DIGEST = hashlib.sha256(b"what is signed").digest()
@@ -812,22 +812,72 @@ def test_a_client_that_goes_away_does_no_harm(service, client, release):
     assert service.api("GET", "/healthz", status=200) == {"status": "ok"}
 
 
-def test_plain_http_and_old_tls_get_no_answer(service):
+def test_only_modern_tls_gets_an_answer(service):
+    plain = http.client.HTTPConnection("localhost", service.port, timeout=10)
     with pytest.raises((OSError, http.client.HTTPException)):
-        http.client.HTTPConnection("localhost", service.port, timeout=10).request("GET", "/healthz")
-        c = http.client.HTTPConnection("localhost", service.port, timeout=10)
+        plain.request("GET", "/healthz")
+        plain.getresponse()
+    plain.close()
+    for option, ok in [("-tls1_3", True), ("-tls1_2", True), ("-tls1_1", False)]:
+        done = service.plain_openssl("s_client", "-connect", f"localhost:{service.port}", "-CAfile", service.ca, option,
+                                     "-cipher", "ALL:@SECLEVEL=0", "-verify_return_error", check=False)
+        assert (done.returncode == 0) == ok, done.stdout
+
+
+def test_more_clients_than_allowed_wait_their_turn(fresh_stack):
+    stack = fresh_stack(sidecar=False, keys={}, service_conf={"connections": 3})
+    open_ones = []
+    context = ssl.create_default_context(cafile=str(stack.ca))
+    for _ in range(3):
+        c = http.client.HTTPSConnection("localhost", stack.port, timeout=10, context=context)
         c.request("GET", "/healthz")
-        c.getresponse()
-    context = ssl.create_default_context(cafile=str(service.ca))
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    c = http.client.HTTPSConnection("localhost", service.port, timeout=10, context=context)
-    c.request("GET", "/healthz")
-    assert c.getresponse().status == 200
-    c.close()
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        assert c.getresponse().read()
+        open_ones.append(c)
+    late = http.client.HTTPSConnection("localhost", stack.port, timeout=1, context=context)
     with pytest.raises(OSError):
-        http.client.HTTPSConnection("localhost", service.port, timeout=10, context=context).request("GET", "/healthz")
+        while True:
+            late.connect()
+            open_ones.append(late)
+            late = http.client.HTTPSConnection("localhost", stack.port, timeout=1, context=context)
+    assert len(open_ones) <= 4
+    for c in open_ones:
+        c.close()
+    assert stack.api("GET", "/healthz", status=200)
+
+
+def test_an_idle_connection_is_closed(fresh_stack):
+    stack = fresh_stack(sidecar=False, keys={}, service_conf={"idle-timeout": "0.3"})
+    context = ssl.create_default_context(cafile=str(stack.ca))
+    idle = http.client.HTTPSConnection("localhost", stack.port, timeout=10, context=context)
+    idle.connect()
+    assert idle.sock.recv(1) == b""
+    slow = http.client.HTTPSConnection("localhost", stack.port, timeout=10, context=context)
+    slow.connect()
+    slow.sock.sendall(b"POST /v1/oauth/token HTTP/1.1\r\nContent-Length: 100\r\n\r\nx")
+    assert slow.sock.recv(1) == b""
+    idle.close()
+    slow.close()
+
+
+def test_a_denied_request_never_reaches_the_key_store(fresh_stack, tmp_path):
+    """I3, seen from the key store's side."""
+    stack = fresh_stack(sidecar=False, proxy=True)
+    client = Client(stack, tmp_path, "acme/mobile/c").login()
+    release, site = stack.keys["acme/mobile/release"], stack.keys["acme/web/site"]
+    before = stack.proxy.count("sign")
+    denied = [sign_item(site), sign_item(release, scheme="rsa-pss"), sign_item(release, digest=b64(b"short")),
+              sign_item(release, version=9), sign_item(release, surprise=1)]
+    status, _, body = client.api("POST", "/v1/signatures", {"requests": denied})
+    assert status == 200 and all("problem" in r for r in body["results"])
+    client.api("POST", "/v1/signatures", {"requests": [sign_item(release)]}, token=stack.api_key)
+    client.api("POST", "/v1/signatures", {"requests": [sign_item(release)]}, token="cst_" + "A" * 43)
+    stack.set_key_state("acme/mobile/release", "disabled")
+    client.api("POST", "/v1/signatures", {"requests": [sign_item(release)]})
+    assert stack.proxy.count("sign") == before
+    stack.set_key_state("acme/mobile/release", "enabled")
+    client.api("POST", "/v1/signatures", {"requests": [sign_item(release)]})
+    assert stack.proxy.count("sign") == before + 1
+    client.close()
 
 
 def test_sigterm_finishes_what_runs(fresh_stack, tmp_path):
@@ -844,6 +894,25 @@ def test_sigterm_finishes_what_runs(fresh_stack, tmp_path):
     assert reply.status == 200 and all("signature" in r for r in answer["results"]) and busy
     client.close()
     assert stack.service.process.wait(20) == 0
+
+
+def test_several_event_loops_serve(fresh_stack, tmp_path):
+    stack = fresh_stack(sidecar=False, keys={"acme/mobile/release": "P-256"}, service_conf={"event-loops": 3, "workers": 4})
+    body = json.dumps({"requests": [sign_item(stack.keys["acme/mobile/release"])] * 2})
+    clients = [Client(stack, tmp_path / f"c{i}", f"acme/mobile/loop-{i}").login() for i in range(6)]
+
+    def work(c):
+        for _ in range(30):
+            assert c.api("POST", "/v1/signatures", body)[0] == 200
+
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        list(pool.map(work, clients))
+    stack.service.restart()
+    for c in clients:
+        c.close()
+        work(c)
+        c.close()
+    check_chain(stack)
 
 
 # ---- init ----
@@ -874,3 +943,16 @@ def test_an_unknown_name_in_the_configuration_names_its_line(service, tmp_path):
     conf.chmod(0o644)
     done = service.run([service.program("csign-service"), "--config", conf], check=False)
     assert done.returncode == 2 and re.search(rb"csign-service.conf:\d+: unknown name 'listen-port'", done.stderr)
+
+
+def test_the_tls_certificate_is_renewed(fresh_stack):
+    """A new key and certificate that the same ca.pem verifies; the database is only read."""
+    stack = fresh_stack(sidecar=False, keys={})
+    before, ca = (stack.state / "tls.crt").read_bytes(), (stack.state / "ca.pem").read_bytes()
+    stack.run(as_user(SERVICE_UID, [stack.program("csign-service"), "renew-tls", "--config",
+                                    stack.folder / "csign-service.conf"]))
+    assert (stack.state / "tls.crt").read_bytes() != before and (stack.state / "ca.pem").read_bytes() == ca
+    assert (stack.state / "tls.key").stat().st_mode & 0o777 == 0o600
+    stack.service.restart()
+    assert stack.api("GET", "/healthz", status=200)
+    check_chain(stack)

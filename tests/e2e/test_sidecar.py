@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sidecar, as programs, operators and rude neighbours meet it: on its socket and on a bus."""
 
+import grp
 import hashlib
 import json
 import os
 import pathlib
+import pwd
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import xml.etree.ElementTree
@@ -16,7 +20,7 @@ import xml.etree.ElementTree
 import pytest
 
 from peer import DBusError, Peer, Variant
-from stack import ACCOUNT, ROOT, STRANGER_UID, Daemon, StackError, as_user, base_env, text, tool, wait_until
+from stack import ACCOUNT, ROOT, STRANGER_UID, Daemon, as_user, base_env, temp_folder, text, tool, wait_until
 
 RELEASE = "acme/mobile/release"
 NOBODY = 65534  # a bus lets in only users that have a name
@@ -610,3 +614,72 @@ def test_the_credential_stays_in_the_process(stack):
     if "address" not in stack.sanitize and os.geteuid() == 0:
         done = stack.run(as_user(STRANGER_UID, ["cat", f"/proc/{stack.sidecar.pid}/environ"]), check=False)
         assert done.returncode != 0
+
+
+# ---- the machine's sidecar on a system bus ----
+
+SYSTEM_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+ <type>system</type>
+ <listen>unix:path={socket}</listen>
+ <auth>EXTERNAL</auth>
+ <policy context="default">
+  <allow user="*"/><deny own="*"/><deny send_type="method_call"/>
+  <allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
+  <allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
+  <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
+  <allow send_destination="org.freedesktop.DBus"/>
+ </policy>
+ <include>{policy}</include>
+</busconfig>
+"""
+
+
+@pytest.mark.root
+def test_the_bus_policy_lets_in_root_and_one_group(stack, tmp_path):
+    """The installed policy on a bus of the system's kind, with users that every Debian has in the places of
+    csign-sidecar and group csign."""
+    owner, group = pwd.getpwnam("daemon"), grp.getgrnam("games")
+    tmp_path = pathlib.Path(tempfile.mkdtemp(prefix="csign-", dir=temp_folder()))
+    try:
+        tmp_path.chmod(0o755)
+        policy = (ROOT / "sidecar/org.csign.Sidecar1.conf").read_text()
+        policy = policy.replace('user="csign-sidecar"', 'user="daemon"').replace('group="csign"', 'group="games"')
+        (tmp_path / "policy.conf").write_text(policy)
+        address = f"unix:path={tmp_path}/bus"
+        (tmp_path / "bus.conf").write_text(SYSTEM_BUS.format(socket=tmp_path / "bus", policy=tmp_path / "policy.conf"))
+        bus = Daemon("system-bus", [tool("dbus-daemon"), "--nofork", "--nopidfile",
+                                    f"--config-file={tmp_path}/bus.conf"], tmp_path, ready=False).start()
+        try:
+            wait_until("the bus", (tmp_path / "bus").exists)
+            ask_the_machines_sidecar(stack, tmp_path, address, owner.pw_uid, group.gr_gid)
+        finally:
+            bus.kill()
+    finally:
+        shutil.rmtree(tmp_path)
+
+
+def ask_the_machines_sidecar(stack, folder, address, owner, group):
+    config, run = folder / "config", folder / "run"
+    config.mkdir()
+    run.mkdir()
+    os.chown(run, owner, owner)
+    argv = [stack.program("csign-sidecar"), "--grant", "machine", "--config", config, "--bus", address, "--socket",
+            run / "sidecar.sock"]
+    refused_name = stack.run(as_user(NOBODY, argv[:-1] + [folder / "x"]), check=False)
+    assert refused_name.returncode != 0  # nobody may not have the name
+    sidecar = Daemon("machine-sidecar", argv, folder, uid=owner).start()
+
+    def ask(uid, gid):
+        return stack.run([tool("setpriv"), f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--", tool("busctl"),
+                          f"--address={address}", "call", NAME, OBJECT, INTERFACE, "GetKey", "su", RELEASE, "0"],
+                         check=False)
+
+    try:
+        for uid, gid in ((0, 0), (NOBODY, group)):
+            said = text(ask(uid, gid).stderr)
+            assert "sidecar.conf" in said, said  # NoCredential: it was reached
+        assert "Access denied" in text(ask(NOBODY, NOBODY).stderr)
+    finally:
+        sidecar.stop()

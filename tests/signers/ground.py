@@ -5,7 +5,7 @@ sign.  All of it is made on the fly."""
 import json
 import subprocess
 
-from stack import tool
+from stack import ROOT, tool
 
 KEYS = {"p256": "P-256", "rsa2048": "RSA-2048", "rsa3072": "RSA-3072"}
 
@@ -49,7 +49,7 @@ WXS = """<?xml version="1.0" encoding="utf-8"?>
 class Ground:
     def __init__(self, stack, suite, folder):
         self.stack, self.suite, self.folder = stack, suite, folder
-        self.asked = 0
+        self.asked, self.examples = 0, ROOT / "examples"
         self.keys = {name: f"acme/mobile/signer-{name}" for name in KEYS}
         for name, algorithm in KEYS.items():
             stack.add_key(self.keys[name], algorithm)

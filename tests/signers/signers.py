@@ -20,7 +20,7 @@ from suite import NAMES, NotThere, clean_env
 
 BOTH = ("p256", "rsa3072")
 
-Row = collections.namedtuple("Row", "name program package takes works_in refusal")
+Row = collections.namedtuple("Row", "name program package takes works_in refusal recipe")
 
 
 class Refused(Exception):
@@ -28,7 +28,8 @@ class Refused(Exception):
 
     def __init__(self, argv, said, pattern):
         lines = [line.strip() for line in said.splitlines() if line.strip()] or ["(nothing)"]
-        self.reason = next((line for line in lines if pattern and re.search(pattern, line)), lines[-1])
+        found = pattern and re.search(pattern, said, re.M)
+        self.reason = (found[1] if found.groups() else found[0]) if found else lines[-1]
         super().__init__(f"`{' '.join(map(str, argv))}` said:\n{said}")
 
 
@@ -90,7 +91,7 @@ class Results:
         self.rows = {}
 
     def add(self, row, key, **outcome):
-        self.rows.setdefault(row.name, {"takes": row.takes, "keys": {}})["keys"][key] = outcome
+        self.rows.setdefault(row.name, {"takes": row.takes, "recipe": row.recipe, "keys": {}})["keys"][key] = outcome
 
 
 def attempt(function, ground, row, key, folder):
@@ -109,15 +110,15 @@ def attempt(function, ground, row, key, folder):
             raise
         return {"works": False, "version": version, "reason": e.reason}
     assert expected, f"{row.name} now works in {suite.name}: mend works_in"
-    assert s.cost, "nothing was counted"
+    assert s.cost and s.cost[1] >= 1, "it signed, but not with a csign key"
     return {"works": True, "version": version, "lookups": s.cost[0], "signatures": s.cost[1]}
 
 
-def signer(name, takes, program=None, package=None, keys=BOTH, works_in=NAMES, refusal=None):
-    """takes: how the program is told the key, "URI" or "file" (the key reference).  refusal: which of its lines
-    says why it cannot."""
+def signer(name, takes, program=None, package=None, keys=BOTH, works_in=NAMES, refusal=None, recipe=None):
+    """takes: how the program is told the key, "URI" or "file" (the key reference).  refusal: which of its words
+    say why it cannot.  recipe: the page in docs/signers/ that is about it."""
     program = program or name
-    row = Row(name, program, package or program, takes, works_in, refusal)
+    row = Row(name, program, package or program, takes, works_in, refusal, recipe or program)
 
     def decorate(function):
         @pytest.mark.parametrize("key", keys)

@@ -17,14 +17,14 @@ static void an_id_has_its_form_and_is_new(void **state) {
         }
 }
 
-static void timed_ids_begin_alike_and_differ(void **state) {
+static void timed_ids_are_new_and_begin_alike(void **state) {
         char a[ID_MAX], b[ID_MAX];
 
-        assert_int_equal(id_new_timed(a, "op"), 0);
-        assert_int_equal(id_new_timed(b, "op"), 0);
-        assert_true(id_is_valid(a, "op") && id_is_valid(b, "op"));
-        assert_memory_equal(a, b, strlen("op_") + 3); /* 15 bits: six days */
-        assert_string_not_equal(a + 11, b + 11);
+        assert_int_equal(id_new_timed(a, "req"), 0);
+        assert_int_equal(id_new_timed(b, "req"), 0);
+        assert_true(id_is_valid(a, "req"));
+        assert_string_not_equal(a, b);
+        assert_memory_equal(a, b, strlen("req_") + 5); /* 25 of 48 bits: 2.3 hours */
 }
 
 static void other_texts_are_no_ids(void **state) {
@@ -55,7 +55,7 @@ static void other_texts_are_no_ids(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_id_has_its_form_and_is_new),
-                cmocka_unit_test(timed_ids_begin_alike_and_differ),
+                cmocka_unit_test(timed_ids_are_new_and_begin_alike),
                 cmocka_unit_test(other_texts_are_no_ids),
         };
 
