@@ -357,6 +357,7 @@ static int call_until_answered(ServiceApi *s, HttpRequest *req, const atomic_boo
                 if (!is_lost(r) || atomic_load(stop) || now_usec() + pause >= end)
                         break;
                 sleep_usec(pause);
+                http_response_done(ret);
                 *e = (Error){};
         }
         note_down(s, e, begin);
