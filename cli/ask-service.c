@@ -137,6 +137,26 @@ void admin_close(Admin *a) {
         free(a);
 }
 
+/* What makes something has an idempotency key: so an answer that got lost can be asked for again.
+ */
+static int exchange(Admin *a, HttpRequest *req, HttpResponse *ret, Error *e) {
+        char key[ID_MAX];
+        int r;
+
+        if (strcmp(req->method, "POST") == 0) {
+                if (id_new_timed(key, "op") < 0)
+                        return error_set(e, -EIO, "no random bytes");
+                req->idempotency_key = key;
+                req->repeatable = true;
+        }
+        r = http_call(a->http, req, ret, e);
+        if (r != -CSIGN_E_SERVICE_UNAVAILABLE || !req->repeatable || !http_was_sent(a->http))
+                return r;
+        if (e)
+                *e = (Error){};
+        return http_call(a->http, req, ret, e);
+}
+
 int admin_call(Admin *a, const char *method, const char *path, const json_t *body, json_t **ret,
                Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
@@ -149,14 +169,14 @@ int admin_call(Admin *a, const char *method, const char *path, const json_t *bod
                 if (!text)
                         return -ENOMEM;
         }
-        r = http_call(a->http,
-                      &(HttpRequest){ .method = method,
-                                      .path = path,
-                                      .bearer = (const char *) a->api_key.data,
-                                      .content_type = text ? "application/json" : NULL,
-                                      .body = text,
-                                      .body_len = text ? strlen(text) : 0 },
-                      &answer, e);
+        r = exchange(a,
+                     &(HttpRequest){ .method = method,
+                                     .path = path,
+                                     .bearer = (const char *) a->api_key.data,
+                                     .content_type = text ? "application/json" : NULL,
+                                     .body = text,
+                                     .body_len = text ? strlen(text) : 0 },
+                     &answer, e);
         free(text);
         if (r < 0)
                 return r;

@@ -65,5 +65,7 @@
         X(BAD_ANSWER,           "BadAnswer",           502, 9, "the answer cannot be understood",                    \
           "check that the address is csign's, and the versions of both ends")                                        \
         X(AUDIT_BROKEN,         "AuditBroken",         500, 9, "the audit log does not verify",                      \
-          "keep a copy of what there is, and tell those who watch over the service")
+          "keep a copy of what there is, and tell those who watch over the service")                                 \
+        X(IDEMPOTENCY_MISMATCH, "IdempotencyMismatch", 422, 2, "the idempotency key was given for another request",  \
+          "give each request a key of its own")
 /* clang-format on */

@@ -276,6 +276,7 @@ static int header_text(const HttpRequest *req, Buf *b) {
         r = r < 0 ? r : header_line(b, "Accept", req->accept ? req->accept : "application/json");
         r = r < 0 ? r : header_line(b, "Content-Type", req->content_type);
         r = r < 0 ? r : header_line(b, "X-Request-Id", req->request_id);
+        r = r < 0 ? r : header_line(b, "Idempotency-Key", req->idempotency_key);
         if (req->bearer)
                 r = r < 0 ? r : buf_printf(b, "Authorization: Bearer %s\n", req->bearer);
         return r < 0 ? r
@@ -401,14 +402,14 @@ int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Erro
 
         assert(c && req && req->method && req->path && ret);
 
+        c->attempts = 0;
         r = prepare(c, req);
         if (r < 0)
                 return error_set(e, r, "the request cannot be made");
 
         c->response = &response;
         c->header_bytes = 0;
-        c->attempts = 0;
-        c->send_once = strcmp(req->method, "GET") != 0;
+        c->send_once = strcmp(req->method, "GET") != 0 && !req->repeatable;
         c->too_large = false;
         *c->reason = 0;
         code = curl_easy_perform(c->curl);
@@ -421,6 +422,10 @@ int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Erro
         *ret = response;
         response = (HttpResponse){};
         return 0;
+}
+
+bool http_was_sent(const HttpClient *c) {
+        return c->attempts > 0;
 }
 
 /* ---- answers ---- */

@@ -5,6 +5,7 @@
  * It speaks JSON to csign-service and turns problem documents (RFC 9457) back into errors.
  * Never linked into provider or pkcs11. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,9 +37,12 @@ typedef struct HttpRequest {
         const char *content_type; /* of the body */
         const void *body;
         size_t body_len;
-        const char *request_id; /* sent as X-Request-Id, or NULL */
-        const char *accept;     /* NULL: application/json */
-        uint64_t timeout_usec;  /* for the whole exchange; 0: 30 s */
+        const char *request_id;      /* sent as X-Request-Id, or NULL */
+        const char *idempotency_key; /* sent as Idempotency-Key, or NULL */
+        bool repeatable;             /* may be sent again when a kept connection turns out to be
+                                        dead; a GET always may */
+        const char *accept;          /* NULL: application/json */
+        uint64_t timeout_usec;       /* for the whole exchange; 0: 30 s */
 } HttpRequest;
 
 typedef struct HttpResponse {
@@ -52,9 +56,12 @@ typedef struct HttpResponse {
 
 void http_response_done(HttpResponse *r);
 
-/* 0 whatever the status.  Only a GET is ever sent twice.  -CSIGN_E_SERVICE_UNAVAILABLE (which host,
- * and curl's reason), -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
+/* 0 whatever the status.  -CSIGN_E_SERVICE_UNAVAILABLE (which host, and curl's reason),
+ * -CSIGN_E_TIMEOUT, -CSIGN_E_BAD_ANSWER. */
 int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Error *e);
+
+/* Whether the request of the last exchange may have reached the service, whatever came back. */
+bool http_was_sent(const HttpClient *c);
 
 /* 0 for 2xx, else the error of the problem document (detail, rule, request id); an answer that is
  * none becomes -CSIGN_E_BAD_ANSWER, 5xx without one -CSIGN_E_SERVICE_UNAVAILABLE. */

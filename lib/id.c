@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opaque random ids. */
+/* Opaque random ids.  The kernel makes them: csign.so needs them in programs whose libcrypto has no
+ * provider of random numbers. */
 
 #include "lib/id.h"
 
@@ -7,9 +8,8 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
-
-#include <openssl/rand.h>
 
 #define PREFIX_MAX  8
 #define RANDOM_SIZE 16
@@ -40,7 +40,7 @@ static void encode(const uint8_t raw[static RANDOM_SIZE], const char *prefix, ch
 int id_new(char buf[static ID_MAX], const char *prefix) {
         uint8_t raw[RANDOM_SIZE];
 
-        if (RAND_bytes(raw, sizeof(raw)) != 1)
+        if (getrandom(raw, sizeof(raw), 0) != (ssize_t) sizeof(raw))
                 return -EIO;
         encode(raw, prefix, buf);
         return 0;
@@ -51,7 +51,7 @@ int id_new_timed(char buf[static ID_MAX], const char *prefix) {
         struct timespec now;
         uint64_t msec;
 
-        if (RAND_bytes(raw + TIME_SIZE, sizeof(raw) - TIME_SIZE) != 1)
+        if (getrandom(raw + TIME_SIZE, RANDOM_SIZE - TIME_SIZE, 0) != RANDOM_SIZE - TIME_SIZE)
                 return -EIO;
         clock_gettime(CLOCK_REALTIME, &now);
         msec = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;

@@ -24,6 +24,10 @@
 #define USEC_PER_SEC    ((uint64_t) 1000000)
 #define TIMEOUT_DEFAULT (30 * USEC_PER_SEC)
 
+/* How long a sidecar that went away during a call may take to come back. */
+#define RESTART_USEC  (2 * USEC_PER_SEC)
+#define RESTART_PAUSE (20 * (uint64_t) 1000) /* then twice as long, ... */
+
 #define PLACES_MAX 4
 #define SLOTS_MAX  64 /* connections that are kept; more threads than that connect for each call */
 
@@ -74,6 +78,20 @@ static uint64_t now_usec(void) {
 
         clock_gettime(CLOCK_MONOTONIC, &ts);
         return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
+}
+
+/* At least a moment: 0 would mean something else to sd-bus. */
+static uint64_t time_left(uint64_t deadline) {
+        uint64_t now = now_usec();
+
+        return deadline > now + 1000 ? deadline - now : 1000;
+}
+
+static void sleep_usec(uint64_t usec) {
+        const struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                                     .tv_nsec = (long) (usec % USEC_PER_SEC) * 1000 };
+
+        (void) nanosleep(&ts, NULL);
 }
 
 /* ---- addresses ---- */
@@ -401,6 +419,10 @@ static bool means_absent(int r) {
         return r == -ENOENT || r == -ECONNREFUSED || r == -ENOMEDIUM || r == -ENOTDIR;
 }
 
+static bool is_disconnect(int r) {
+        return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE || r == -ESHUTDOWN || r == -ECHILD;
+}
+
 /* "unix:path=…, user, …": where we looked. */
 static void places_text(const SidecarBus *b, char *buf, size_t size) {
         size_t n = 0;
@@ -446,6 +468,26 @@ static int connect_any(SidecarBus *b, Link **ret, Error *e) {
                 }
         }
         return connect_failed(b, broken, why, e);
+}
+
+/* The same place, whose sidecar went away during a call: one that restarts is back soon. */
+static int connect_again(const Place *p, Link **ret, uint64_t deadline, Error *e) {
+        uint64_t pause = RESTART_PAUSE, now = now_usec(), give_up = now + RESTART_USEC;
+        int r;
+
+        for (;; pause *= 2) {
+                r = link_open(ret, p, time_left(deadline));
+                if (r >= 0)
+                        return 0;
+                now = now_usec();
+                if (!(means_absent(r) || is_disconnect(r)) || now + pause >= give_up ||
+                    now + pause >= deadline)
+                        break;
+                sleep_usec(pause);
+        }
+        return error_set(e, -CSIGN_E_SIDECAR_UNAVAILABLE,
+                         "sidecar went away during the call and is not back (%s): %s", p->address,
+                         strerror(-r));
 }
 
 /* ---- the pool ---- */
@@ -496,10 +538,6 @@ void sidecar_bus_free(SidecarBus *b) {
 
 /* ---- one call ---- */
 
-static bool is_disconnect(int r) {
-        return r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE || r == -ESHUTDOWN || r == -ECHILD;
-}
-
 static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_error *error,
                        Error *e) {
         static const struct {
@@ -509,7 +547,7 @@ static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_e
                 { SD_BUS_ERROR_SERVICE_UNKNOWN, -CSIGN_E_SIDECAR_UNAVAILABLE },
                 { SD_BUS_ERROR_NAME_HAS_NO_OWNER, -CSIGN_E_SIDECAR_UNAVAILABLE },
                 { SD_BUS_ERROR_DISCONNECTED, -CSIGN_E_SIDECAR_UNAVAILABLE },
-                { SD_BUS_ERROR_NO_REPLY, -CSIGN_E_TIMEOUT },
+                { SD_BUS_ERROR_NO_REPLY, -CSIGN_E_SIDECAR_UNAVAILABLE }, /* it left the bus */
                 { SD_BUS_ERROR_TIMEOUT, -CSIGN_E_TIMEOUT },
                 { SD_BUS_ERROR_ACCESS_DENIED, -CSIGN_E_LOCAL_POLICY },
         };
@@ -550,7 +588,8 @@ typedef enum Outcome {
 
 /* The reply must be gone before the connection goes back: a message counts its connection's
  * references, and not atomically. */
-static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, int *ret, Error *e) {
+static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, uint64_t timeout_usec,
+                         int *ret, Error *e) {
         _cleanup_(message_freep) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_(bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         const char *destination = l->place->type == PLACE_SOCKET ? NULL : SIDECAR_NAME;
@@ -565,7 +604,7 @@ static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, int *r
                 return OUTCOME_BROKEN;
         }
 
-        r = sd_bus_call(l->bus, m, b->timeout_usec, &error, &reply);
+        r = sd_bus_call(l->bus, m, timeout_usec, &error, &reply);
         if (r >= 0) {
                 *ret = call->read ? call->read(reply, call->arg, e) : 0;
                 return OUTCOME_ANSWERED;
@@ -579,32 +618,43 @@ static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, int *r
         return was_not_delivered(&error) ? OUTCOME_NOT_DELIVERED : OUTCOME_BROKEN;
 }
 
-/* Uses *link if it is usable, else connects and leaves the connection there for the next call. */
+static bool may_repeat(const SidecarCall *call, int r) {
+        return call->repeatable && r == -CSIGN_E_SIDECAR_UNAVAILABLE;
+}
+
+/* Uses *link if it is usable, else connects and leaves the connection there for the next call.  A
+ * call that may have arrived is made once more, and only where it went before: at another address
+ * may be another account, to which it would be a new call. */
 static int call_through(SidecarBus *b, Link **link, const SidecarCall *call, Error *e) {
+        const uint64_t deadline = now_usec() + b->timeout_usec;
+        const Place *lost = NULL;
         bool fresh = false;
 
         if (*link && !link_is_usable(*link))
                 link_close(TAKE(*link));
 
         for (;;) {
+                const Place *place;
                 Outcome outcome;
                 int r;
 
                 if (!*link) {
                         fresh = true;
-                        r = connect_any(b, link, e);
+                        r = lost ? connect_again(lost, link, deadline, e) : connect_any(b, link, e);
                         if (r < 0)
                                 return r;
                 }
 
-                outcome = link_call(b, *link, call, &r, e);
+                place = (*link)->place;
+                outcome = link_call(b, *link, call, time_left(deadline), &r, e);
                 if (outcome == OUTCOME_ANSWERED)
                         return r;
 
                 link_close(TAKE(*link));
-                if (fresh || !(call->repeatable || outcome == OUTCOME_NOT_DELIVERED) ||
-                    r == -CSIGN_E_TIMEOUT)
+                if (outcome == OUTCOME_NOT_DELIVERED ? fresh : lost || !may_repeat(call, r))
                         return r;
+                if (outcome == OUTCOME_BROKEN)
+                        lost = place;
                 if (e)
                         *e = (Error){};
         }

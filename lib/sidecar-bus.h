@@ -27,8 +27,8 @@ const char *sidecar_bus_address(SidecarBus *b);
 
 typedef struct SidecarCall {
         const char *method;
-        bool repeatable; /* may reach the sidecar twice, so a connection that breaks is worth a
-                            second try */
+        bool repeatable; /* may reach the sidecar twice: a connection that breaks is worth a second
+                            try at the same address */
         int (*fill)(sd_bus_message *m, void *arg); /* may be NULL; may run twice */
         int (*read)(sd_bus_message *reply, void *arg,
                     Error *e); /* may be NULL; runs once, after success; must not

@@ -355,6 +355,7 @@ int sidecar_client_list_keys(SidecarClient *c, const char *prefix,
 
 typedef struct Sign {
         const SignRequest *req;
+        char operation[ID_MAX];
         Buf *sig;
         Receipt receipt;
 } Sign;
@@ -376,10 +377,12 @@ static int append_spki_hash(sd_bus_message *m, const uint8_t *hash) {
         return r;
 }
 
-static int append_options(sd_bus_message *m, const SignRequest *req) {
+static int append_options(sd_bus_message *m, const SignRequest *req, const char *operation) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "idempotency-key", "s", operation);
         if (r >= 0 && req->scheme == SCHEME_RSA_PSS)
                 r = sd_bus_message_append(m, "{sv}", "salt-length", "u", req->salt_len);
         if (r >= 0 && req->scheme == SCHEME_RSA_PSS && req->mgf1_hash)
@@ -392,7 +395,8 @@ static int append_options(sd_bus_message *m, const SignRequest *req) {
 }
 
 static int sign_fill(sd_bus_message *m, void *arg) {
-        const SignRequest *req = ((const Sign *) arg)->req;
+        const Sign *s = arg;
+        const SignRequest *req = s->req;
         int r;
 
         r = sd_bus_message_append(m, "suss", req->key_id, req->version, scheme_name(req->scheme),
@@ -400,7 +404,7 @@ static int sign_fill(sd_bus_message *m, void *arg) {
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', req->digest, req->digest_len);
         if (r >= 0)
-                r = append_options(m, req);
+                r = append_options(m, req, s->operation);
         return r;
 }
 
@@ -434,7 +438,8 @@ int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Rece
                         Error *e) {
         Sign s = { .req = req, .sig = sig };
         const SidecarCall call = {
-                .method = "Sign", /* not repeatable: each one that arrives is a record in the log */
+                .method = "Sign",
+                .repeatable = true, /* under one idempotency key: it is signed and recorded once */
                 .fill = sign_fill,
                 .read = sign_read,
                 .arg = &s,
@@ -442,6 +447,11 @@ int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Rece
         int r;
 
         assert(req && req->key_id && req->hash && sig);
+
+        if (req->idempotency_key)
+                (void) snprintf(s.operation, sizeof(s.operation), "%s", req->idempotency_key);
+        else if (id_new_timed(s.operation, "op") < 0)
+                return error_set(e, -EIO, "the kernel gives no random bytes");
 
         r = sidecar_bus_call(c->bus, &call, e);
         if (r < 0)

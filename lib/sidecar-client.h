@@ -64,7 +64,8 @@ typedef struct Receipt {
         uint64_t record; /* number of the audit record */
 } Receipt;
 
-/* *sig is replaced.  receipt may be NULL. */
+/* *sig is replaced.  receipt may be NULL.  When the sidecar goes away during the call and another
+ * comes within two seconds, that one is asked, with the same idempotency key. */
 int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Receipt *receipt,
                         Error *e);
 

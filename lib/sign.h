@@ -26,7 +26,9 @@ typedef struct SignRequest {
         size_t digest_len;
         const uint8_t
                 *spki_hash; /* NULL, or SHA-256 of the SubjectPublicKeyInfo that the caller holds */
-        const char *request_id; /* NULL before a daemon was reached */
+        const char *request_id;      /* NULL before a daemon was reached */
+        const char *idempotency_key; /* "op_…": made once for an operation, however often it is
+                                        sent; NULL: the next one on the way makes it */
 } SignRequest;
 
 /* Whether a key of this algorithm can do it, and the digest's and salt's lengths fit.  Documented

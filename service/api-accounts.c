@@ -197,11 +197,11 @@ int api_account_create(Request *req, Error *e) {
         if (r >= 0)
                 r = take_public_key(&n, e);
         if (r >= 0)
-                r = commit_account(req, &n, e);
+                r = reply_account(req, &n.account);
         if (r < 0)
                 return r;
         req->status = 201;
-        return reply_account(req, &n.account);
+        return commit_account(req, &n, e);
 }
 
 /* ---- changing ---- */

@@ -228,9 +228,14 @@ static int place_key(Request *req, NewKey *n, Error *e) {
                 return r;
 
         snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
-        k->version = 1;
+        k->version = k->primary_version = 1;
+        k->enabled = true;
         k->created = clock_now();
         return id_new(k->id, "key");
+}
+
+static int copy(Buf *to, const Buf *from) {
+        return buf_append(to, from->data, from->len);
 }
 
 static int certify(Request *req, NewKey *n, Error *e) {
@@ -245,7 +250,13 @@ static int certify(Request *req, NewKey *n, Error *e) {
         int r;
 
         r = authority_above(req->service->db, k->tsg, &n->authority, e);
-        return r < 0 ? r : ca_issue(req->service->keystore, &n->authority, &cr, &n->cert, e);
+        if (r >= 0)
+                r = ca_issue(req->service->keystore, &n->authority, &cr, &n->cert, e);
+        if (r >= 0)
+                r = copy(&n->key->certificate, &n->cert.der);
+        if (r >= 0)
+                r = copy(&n->key->authority, &n->authority.certificate);
+        return r;
 }
 
 static int insert_key(DbConn *c, void *userdata, Error *e) {
@@ -286,25 +297,20 @@ static int make_key(Request *req, NewKey *n, Error *e) {
         if (r >= 0 && n->certified)
                 r = certify(req, n, e);
         if (r >= 0)
-                r = commit_key(req, n, e);
-        return r;
+                r = reply_key(req, k);
+        if (r < 0)
+                return r;
+        req->status = 201;
+        return commit_key(req, n, e);
 }
 
 int api_key_create(Request *req, Error *e) {
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(new_key_done) NewKey n = {};
-        _cleanup_(key_unrefp) Key *k = NULL;
         int r;
 
         r = read_new_key(req, &n, &root, e);
-        if (r >= 0)
-                r = make_key(req, &n, e);
-        if (r >= 0)
-                r = key_by_id(&req->service->keys, n.key->id, 0, &k, e);
-        if (r < 0)
-                return r;
-        req->status = 201;
-        return k ? reply_key(req, k) : error_set(e, -EIO, "the new key is not in the database");
+        return r < 0 ? r : make_key(req, &n, e);
 }
 
 /* ---- changing ---- */

@@ -4,6 +4,8 @@
  *
  *     sign_item_read, item_resolve, policy_check_sign, keystore_sign_many, audit_commit, reply
  *
+ * An item whose idempotency key was used before is found out by audit_commit(), and gets the first
+ * answer.
  * Nothing of a signature leaves before audit_commit() has said that its record is durable. */
 
 #include <assert.h>
@@ -61,10 +63,23 @@ static int item_resolve(SignItem *it, const Request *req) {
         return 0;
 }
 
+/* Names the item's answer, so that it can be kept. */
+static int item_keep(SignItem *it, const Request *req, const json_t *json) {
+        if (!it->idempotency_key && req->idempotency_key[0])
+                it->idempotency_key = req->idempotency_key;
+        if (!it->idempotency_key)
+                return 0;
+        it->idempotency.principal = req->principal->id;
+        it->idempotency.key = it->idempotency_key;
+        return sign_item_hash(json, it->key_id, it->idempotency.request);
+}
+
 static void item_decide(SignItem *it, const Request *req, const json_t *json, const char *key_id) {
         int r;
 
         r = sign_item_read(it, json, key_id);
+        if (r >= 0)
+                r = item_keep(it, req, json);
         if (r >= 0)
                 r = item_resolve(it, req);
         if (r >= 0)
@@ -111,7 +126,7 @@ static void batch_sign(Batch *b) {
 
 /* ---- recording ---- */
 
-static int item_record(const SignItem *it, const Request *req, AuditRecord *rec) {
+static int item_record(SignItem *it, const Request *req, AuditRecord *rec) {
         const Key *k = it->reaches ? it->key : NULL;
         SignEvent s = {
                 .request_id = it->request_id,
@@ -134,6 +149,10 @@ static int item_record(const SignItem *it, const Request *req, AuditRecord *rec)
 
         if (it->e.code == 0)
                 s.code = 0;
+        /* A refusal is not kept: who asks again is decided on, and recorded, again. */
+        rec->idempotency = it->e.code == 0 && it->idempotency.key ? &it->idempotency : NULL;
+        it->idempotency.answer = it->signature.data;
+        it->idempotency.answer_len = it->signature.len;
         return audit_entry_sign(rec, &s);
 }
 
@@ -160,18 +179,74 @@ static void batch_record(Batch *b) {
                 batch_fail(b, &e);
 }
 
-static void batch_count(const Batch *b) {
-        size_t allowed = 0;
+/* ---- repeating ---- */
 
-        for (size_t i = 0; i < b->n; i++)
+/* What was signed just now is dropped: it has no record. */
+static int item_repeat(SignItem *it, const Request *req, AuditRecord *rec) {
+        _cleanup_(kept_answer_done) KeptAnswer kept = {};
+        int r;
+
+        buf_clear(&it->signature);
+        r = idempotency_find(req->service->db, &it->idempotency, &kept, &it->e);
+        if (r < 0)
+                return r;
+        if (r == 0 || kept.status != 0)
+                return error_set(&it->e, -CSIGN_E_IDEMPOTENCY_MISMATCH,
+                                 "the idempotency key '%s' was not given for a signature",
+                                 it->idempotency.key);
+        rec->number = kept.record;
+        memcpy(rec->hash, kept.hash, sizeof(rec->hash));
+        snprintf(it->request_id, sizeof(it->request_id), "%s", kept.request_id);
+        it->repeated = true;
+        return buf_append(&it->signature, kept.answer.data, kept.answer.len);
+}
+
+/* A key that was given twice for different things is a refusal like any other. */
+static int item_record_refusal(SignItem *it, const Request *req, AuditRecord *rec) {
+        AuditJob job = { .records = rec, .n_records = 1, .e = &it->e };
+        int r;
+
+        rec->repeated = false;
+        r = item_record(it, req, rec);
+        return r < 0 ? r : audit_commit(req->service->audit, &job);
+}
+
+/* Items whose key was used before get what the first got. */
+static void batch_repeat(Batch *b) {
+        for (size_t i = 0; i < b->n; i++) {
+                SignItem *it = &b->items[i];
+                int r;
+
+                if (it->e.code != 0 || !b->records[i].repeated)
+                        continue;
+                r = item_repeat(it, b->req, &b->records[i]);
+                if (r >= 0)
+                        continue;
+                buf_done(&it->signature);
+                if (it->e.code != r)
+                        error_set(&it->e, r, "%s", strerror(-r));
+                r = item_record_refusal(it, b->req, &b->records[i]);
+                if (r < 0 && it->e.code != r)
+                        error_set(&it->e, r, "cannot write an audit record");
+        }
+}
+
+static void batch_count(const Batch *b) {
+        size_t allowed = 0, repeated = 0;
+
+        for (size_t i = 0; i < b->n; i++) {
                 allowed += b->items[i].e.code == 0;
-        METRIC_ADD(signatures, allowed);
+                repeated += b->items[i].repeated;
+        }
+        METRIC_ADD(signatures, allowed - repeated);
+        METRIC_ADD(requests_repeated, repeated);
         METRIC_ADD(sign_denied, b->n - allowed);
 }
 
 static void batch_run(Batch *b) {
         batch_sign(b);
         batch_record(b);
+        batch_repeat(b);
         batch_count(b);
         for (size_t i = 0; i < b->n; i++)
                 error_set_request_id(&b->items[i].e, b->items[i].request_id);
@@ -190,6 +265,8 @@ static void write_result(JsonOut *o, const SignItem *it, const AuditRecord *rec)
                 json_out_u64(o, "number", rec->number);
                 json_out_hex(o, "hash", rec->hash, sizeof(rec->hash));
                 json_end_object(o);
+                if (it->repeated)
+                        json_out_bool(o, "repeated", true);
         }
         json_end_object(o);
 }
@@ -216,6 +293,7 @@ int api_sign(Request *req, Error *e) {
                 return e->code;
         }
         req->status = 201;
+        req->repeated = b.items[0].repeated;
         write_result(&o, &b.items[0], &b.records[0]);
         return o.r;
 }
@@ -231,6 +309,9 @@ int api_sign_many(Request *req, Error *e) {
         int r;
 
         r = request_body(req, fields, ELEMENTSOF(fields), &list, &root, e);
+        if (r >= 0 && req->idempotency_key[0])
+                r = error_set(e, -CSIGN_E_BAD_REQUEST,
+                              "here each item has an 'idempotency_key' of its own");
         if (r >= 0 && (json_array_size(list) == 0 || json_array_size(list) > ITEMS_MAX))
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'requests' has 1 to %d items, not %zu",
                               ITEMS_MAX, json_array_size(list));

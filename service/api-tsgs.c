@@ -165,9 +165,9 @@ int api_tsg_create(Request *req, Error *e) {
         if (r >= 0 && n.root)
                 r = make_authority(req, &n, e);
         if (r >= 0)
-                r = commit_tsg(req, &n, e);
+                r = reply_tsg(req, &n.tsg);
         if (r < 0)
                 return r;
         req->status = 201;
-        return reply_tsg(req, &n.tsg);
+        return commit_tsg(req, &n, e);
 }

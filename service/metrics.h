@@ -15,6 +15,7 @@
         X(http_failures,       "HTTP requests answered with a problem")                                   \
         X(signatures,          "signatures handed out")                                                   \
         X(sign_denied,         "sign requests refused")                                                   \
+        X(requests_repeated,   "requests that got the answer which was given before")                     \
         X(audit_records,       "audit records made durable")                                              \
         X(audit_commits,       "durable transactions: the records of one share a sync")                   \
                                                                                                           \

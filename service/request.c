@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "service/metrics.h"
+#include "service/once.h"
 #include "service/problem.h"
 #include "service/route.h"
 
@@ -89,7 +90,11 @@ static int walk(Request *req) {
                         return r;
         }
         r = form_check_names(&req->query, req->route->query, &req->error);
-        return r < 0 ? r : req->route->fn(req, &req->error);
+        if (r < 0)
+                return r;
+        if (req->route->key == KEY_OF_REQUEST && req->idempotency_key[0])
+                return once_run(req, &req->error);
+        return req->route->fn(req, &req->error);
 }
 
 void request_run(Request *req) {
@@ -188,6 +193,8 @@ int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error 
         };
         int r;
 
+        if (req->idempotency.key)
+                once_keep(req, rec);
         r = audit_commit(req->service->audit, &job);
         if (r >= 0) {
                 cache_bump(req->service->key_cache);

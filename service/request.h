@@ -33,6 +33,7 @@ typedef struct Request {
         uint8_t client_key[SHA256_SIZE]; /* of the TLS client's SubjectPublicKeyInfo */
         bool has_client_key;
         char content_type[64];
+        char idempotency_key[IDEMPOTENCY_KEY_MAX + 1]; /* "": none, or none of the route's */
         Buf body;
 
         Principal *principal; /* NULL on a route that asks no right */
@@ -40,6 +41,8 @@ typedef struct Request {
         int status; /* 200 unless the handler says else */
         const char *reply_type;
         Buf reply;
+        Idempotency idempotency; /* of a route that keeps its answers: see once.h */
+        bool repeated;           /* reply is one that was given before */
         Error error;
 } Request;
 
@@ -65,7 +68,8 @@ int request_path(const Request *req, const char *name, char buf[static PATH_MAX_
 int request_number(const Request *req, const char *name, uint64_t max, uint64_t *ret,
                    Error *e); /* 0: not there */
 
-/* Commits a change with its record.  After it the caches know nothing old. */
+/* Commits a change with its record, and the reply if it is to be kept: then it must be complete.
+ * After it the caches know nothing old. */
 int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,
                    AuditRecord *rec, Error *e);
 

@@ -19,24 +19,24 @@ static const Route routes[] = {
         { "GET",   "/.well-known/oauth-authorization-server", RIGHT_NONE,     api_oauth_metadata, 0,     "" },
         { "POST",  "/v1/oauth/token",                         RIGHT_NONE,     api_token,          SMALL, "", .oauth = true },
 
-        { "POST",  "/v1/signatures",                          RIGHT_SELF,     api_sign_many,      BATCH, "" },
-        { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,     api_sign,           SMALL, "" },
+        { "POST",  "/v1/signatures",                          RIGHT_SELF,     api_sign_many,      BATCH, "", .key = KEY_OF_HANDLER },
+        { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,     api_sign,           SMALL, "", .key = KEY_OF_HANDLER },
 
         { "GET",   "/v1/whoami",                              RIGHT_SELF,     api_whoami,         0,     "" },
         { "GET",   "/v1/keys",                                RIGHT_KEY_READ, api_key_list,       0,     "prefix limit cursor" },
         { "GET",   "/v1/keys/resolve",                        RIGHT_KEY_READ, api_key_resolve,    0,     "path version" },
         { "GET",   "/v1/keys/{id}",                           RIGHT_KEY_READ, api_key_get,        0,     "version" },
-        { "POST",  "/v1/keys",                                RIGHT_ADMIN,    api_key_create,     SMALL, "" },
+        { "POST",  "/v1/keys",                                RIGHT_ADMIN,    api_key_create,     SMALL, "", .key = KEY_OF_REQUEST },
         { "PATCH", "/v1/keys/{id}",                           RIGHT_ADMIN,    api_key_change,     SMALL, "" },
         { "GET",   "/v1/authorities",                         RIGHT_KEY_READ, api_authorities,    0,     "tsg" },
 
         { "GET",   "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_list,       0,     "limit cursor" },
         { "GET",   "/v1/tsgs/{id}",                           RIGHT_ADMIN,    api_tsg_get,        0,     "" },
-        { "POST",  "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_create,     SMALL, "" },
+        { "POST",  "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_create,     SMALL, "", .key = KEY_OF_REQUEST },
 
         { "GET",   "/v1/accounts",                            RIGHT_ADMIN,    api_account_list,   0,     "limit cursor" },
         { "GET",   "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_get,    0,     "" },
-        { "POST",  "/v1/accounts",                            RIGHT_ADMIN,    api_account_create, SMALL, "" },
+        { "POST",  "/v1/accounts",                            RIGHT_ADMIN,    api_account_create, SMALL, "", .key = KEY_OF_REQUEST },
         { "PATCH", "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_change, SMALL, "" },
 
         { "GET",   "/v1/audit/records",                       RIGHT_AUDIT,    api_audit_records,  0,     "after limit key request_id" },

@@ -9,6 +9,13 @@
 #include "service/policy.h"
 #include "service/request.h"
 
+/* What a route does with an Idempotency-Key. */
+typedef enum RouteKey {
+        KEY_IGNORED,    /* repeating does no harm, or is the client's business */
+        KEY_OF_HANDLER, /* it keeps its answers itself */
+        KEY_OF_REQUEST, /* once.c sees to it */
+} RouteKey;
+
 struct Route {
         const char *method;
         const char *pattern; /* "/v1/keys/{id}": a {} matches one segment of 1 to 63 characters */
@@ -16,7 +23,8 @@ struct Route {
         int (*fn)(Request *req, Error *e);
         size_t body_max;   /* 0: no body */
         const char *query; /* names, separated by blanks */
-        bool oauth;        /* its problems have OAuth's form too */
+        RouteKey key;
+        bool oauth; /* its problems have OAuth's form too */
 };
 
 const Route *route_at(size_t i); /* NULL past the last */

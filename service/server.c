@@ -155,6 +155,8 @@ static void set_headers(const Exchange *x) {
                 evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
         if (req->status == 429 || req->status == 503)
                 evhttp_add_header(headers, "Retry-After", "1");
+        if (req->repeated)
+                evhttp_add_header(headers, "Idempotency-Replayed", "true");
         if (x->loop->stopping)
                 evhttp_add_header(headers, "Connection", "close");
 }
@@ -233,6 +235,28 @@ static void take_headers(Request *req, struct evhttp_request *http) {
         take_bearer(req, headers);
 }
 
+/* An Item of structured fields (RFC 9651): a string in quotes; plain is fine too. */
+static int take_idempotency_key(Request *req, struct evhttp_request *http) {
+        const char *value =
+                evhttp_find_header(evhttp_request_get_input_headers(http), "Idempotency-Key");
+        size_t n = value ? strlen(value) : 0;
+        char key[IDEMPOTENCY_KEY_MAX + 1];
+
+        if (!value || req->route->key == KEY_IGNORED)
+                return 0;
+        if (n >= 2 && value[0] == '"' && value[n - 1] == '"') {
+                value++;
+                n -= 2;
+        }
+        snprintf(key, sizeof(key), "%.*s", (int) n, value);
+        if (n > IDEMPOTENCY_KEY_MAX || !idempotency_key_is_valid(key))
+                return error_set(&req->error, -CSIGN_E_BAD_REQUEST,
+                                 "Idempotency-Key is not 1 to %d of a-z A-Z 0-9 - _ . :",
+                                 IDEMPOTENCY_KEY_MAX);
+        memcpy(req->idempotency_key, key, sizeof(key));
+        return 0;
+}
+
 static int take_body(Request *req, struct evhttp_request *http) {
         struct evbuffer *in = evhttp_request_get_input_buffer(http);
         size_t len = evbuffer_get_length(in);
@@ -278,6 +302,8 @@ static void take_request(Request *req, struct evhttp_request *http) {
         take_headers(req, http);
 
         r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
+        if (r >= 0)
+                r = take_idempotency_key(req, http);
         if (r >= 0)
                 r = take_body(req, http);
         if (r >= 0 && query)

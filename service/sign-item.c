@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/id.h"
@@ -13,6 +14,7 @@
 
 static const JsonField item_fields[] = {
         { "request_id", json_field_string, offsetof(SignItem, asked_id) },
+        { "idempotency_key", json_field_string, offsetof(SignItem, idempotency_key) },
         { "version", json_field_u32, offsetof(SignItem, version) },
         { "scheme", json_field_string, offsetof(SignItem, scheme), JSON_REQUIRED },
         { "hash", json_field_string, offsetof(SignItem, hash), JSON_REQUIRED },
@@ -94,6 +96,10 @@ static int read_fields(SignItem *it, const json_t *json, const char *key_id) {
         if (r >= 0 && it->asked_id && !id_is_valid(it->asked_id, "req"))
                 r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
                               "'request_id' is not a request id (req_…)");
+        if (r >= 0 && it->idempotency_key && !idempotency_key_is_valid(it->idempotency_key))
+                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
+                              "'idempotency_key' is not 1 to %d of a-z A-Z 0-9 - _ . :",
+                              IDEMPOTENCY_KEY_MAX);
         if (r >= 0 && it->caller)
                 r = read_caller(it);
         return r < 0 ? r : read_request(it);
@@ -124,6 +130,22 @@ int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {
 
         named = name_request(it);
         return r < 0 ? r : named;
+}
+
+int sign_item_hash(const json_t *json, const char *key_id, uint8_t ret[static SHA256_SIZE]) {
+        _cleanup_(json_decrefp) json_t *same = json_copy((json_t *) json);
+        char *text;
+
+        if (!same)
+                return -ENOMEM;
+        (void) json_object_del(same, "request_id");
+        (void) json_object_del(same, "idempotency_key");
+        text = json_dumps(same, JSON_COMPACT | JSON_SORT_KEYS);
+        if (!text)
+                return -ENOMEM;
+        sha256_2(key_id, strlen(key_id), text, strlen(text), ret);
+        free(text);
+        return 0;
 }
 
 void sign_item_done(SignItem *it) {

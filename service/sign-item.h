@@ -5,6 +5,7 @@
 
 #include "lib/json.h"
 #include "lib/sign.h"
+#include "service/audit/idempotency.h"
 #include "service/keys.h"
 
 #define CALLER_MAX 2048 /* bytes of evidence */
@@ -12,7 +13,7 @@
 typedef struct SignItem {
         /* As asked; strings point into the body's JSON.  NULL: not there, or not read because of an
          * error. */
-        const char *asked_id, *key_id, *scheme, *hash, *mgf1_hash;
+        const char *asked_id, *idempotency_key, *key_id, *scheme, *hash, *mgf1_hash;
         uint32_t version, salt_len;
         Buf digest;
         const json_t *caller;
@@ -26,10 +27,16 @@ typedef struct SignItem {
         bool reaches;     /* the principal does: only then may the record tell of the key */
         const char *rule; /* what allowed it */
         Buf signature;
-        Error e; /* code 0: allowed */
+        Idempotency idempotency; /* what is kept of it, if it has a key */
+        bool repeated;           /* request_id and signature are the first answer's */
+        Error e;                 /* code 0: allowed */
 } SignItem;
 
 /* Reads it; key_id NULL: the item names its key.  A failure is in it->e: -CSIGN_E_BAD_REQUEST,
  * -CSIGN_E_UNSUPPORTED_SCHEME; request_id is set even then. */
 int sign_item_read(SignItem *it, const json_t *json, const char *key_id);
+
+/* What its idempotency key stands for: all that the request says, but for its name. */
+int sign_item_hash(const json_t *json, const char *key_id, uint8_t ret[static SHA256_SIZE]);
+
 void sign_item_done(SignItem *it);

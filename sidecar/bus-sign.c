@@ -58,6 +58,19 @@ static int read_mgf1_hash(sd_bus_message *m, SignJob *job, Error *e) {
         return 0;
 }
 
+static int read_idempotency_key(sd_bus_message *m, SignJob *job, Error *e) {
+        const char *key;
+
+        if (sd_bus_message_read(m, "v", "s", &key) < 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "option idempotency-key is not of type s");
+        if (!id_is_valid(key, "op"))
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "option idempotency-key is not of the form op_…");
+        snprintf(job->idempotency_key, sizeof(job->idempotency_key), "%s", key);
+        return 0;
+}
+
 static const struct {
         const char *name;
         int (*read)(sd_bus_message *m, SignJob *job, Error *e);
@@ -65,6 +78,7 @@ static const struct {
         { "public-key-sha256", read_public_key_hash },
         { "salt-length", read_salt_length },
         { "mgf1-hash", read_mgf1_hash },
+        { "idempotency-key", read_idempotency_key },
 };
 
 static int read_option(sd_bus_message *m, SignJob *job, Error *e) {
@@ -114,6 +128,15 @@ static int read_names(SignJob *job, const char *key_id, const char *scheme, cons
         return 0;
 }
 
+/* Callers that name no operation get one all the same: the way to the service can lose answers
+ * too. */
+static int name_operation(SignJob *job, Error *e) {
+        job->req.idempotency_key = job->idempotency_key;
+        if (job->idempotency_key[0] || id_new_timed(job->idempotency_key, "op") >= 0)
+                return 0;
+        return error_set(e, -EIO, "no random bytes");
+}
+
 /* Copies all of it: the message is the loop's, the job goes to a thread. */
 static int read_arguments(sd_bus_message *m, SignJob *job, Error *e) {
         const char *key_id, *scheme, *hash;
@@ -135,7 +158,8 @@ static int read_arguments(sd_bus_message *m, SignJob *job, Error *e) {
         memcpy(job->digest, digest, len);
         job->req.digest = job->digest;
         job->req.digest_len = len;
-        return read_options(m, job, e);
+        r = read_options(m, job, e);
+        return r < 0 ? r : name_operation(job, e);
 }
 
 /* ---- deciding: in the loop when the key is known, else on the thread that asked for it ---- */
@@ -191,7 +215,7 @@ static int append_signature(BusCall *call, sd_bus_message *reply) {
         r = sd_bus_message_append_array(reply, 'y', c->job.item.sig.data, c->job.item.sig.len);
         if (r < 0)
                 return r;
-        return sd_bus_message_append(reply, "a{sv}", 2, "request-id", "s", call->request_id,
+        return sd_bus_message_append(reply, "a{sv}", 2, "request-id", "s", c->job.item.request_id,
                                      "record", "t", c->job.item.record);
 }
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "lib/http.h"
 #include "lib/json.h"
@@ -25,6 +27,9 @@
  * at once: each would find out in turn, after as long again. */
 #define SLOW_FAILURE  USEC_PER_SEC
 #define FAILURE_HOLDS USEC_PER_SEC
+
+#define ATTEMPT_MIN (2 * USEC_PER_SEC) /* for one of several tries */
+#define UNSENT_TRY  USEC_PER_SEC       /* for a request that nobody takes */
 
 struct ServiceApi {
         const SidecarConfig *config;
@@ -99,15 +104,23 @@ static void client_give(ServiceApi *s, HttpClient *c) {
         http_client_free(c);
 }
 
+static void sleep_usec(uint64_t usec) {
+        const struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                                     .tv_nsec = (long) (usec % USEC_PER_SEC) * 1000 };
+
+        (void) nanosleep(&ts, NULL);
+}
+
 static uint64_t time_left(uint64_t deadline) {
         uint64_t now = now_usec();
 
         return deadline > now + 1000 ? deadline - now : 1000;
 }
 
-/* With a token, and with another one if the service does not take the first. */
+/* With a token, and with another one if the service does not take the first.  *sent becomes true
+ * when the request may have reached the service. */
 static int exchange(ServiceApi *s, HttpClient *http, HttpRequest *req, HttpResponse *ret,
-                    Error *e) {
+                    bool *sent, Error *e) {
         uint64_t deadline = now_usec() + req->timeout_usec;
         char token[TOKEN_MAX];
         int r;
@@ -119,6 +132,7 @@ static int exchange(ServiceApi *s, HttpClient *http, HttpRequest *req, HttpRespo
                 req->bearer = token;
                 req->timeout_usec = time_left(deadline);
                 r = http_exchange(http, req, ret, e);
+                *sent |= http_was_sent(http);
                 if (r < 0 || ret->status != 401)
                         break;
                 token_refused(s->token, token);
@@ -154,8 +168,7 @@ static void note_down(ServiceApi *s, const Error *e, uint64_t begin) {
 }
 
 /* e is not NULL. */
-static int call(ServiceApi *s, HttpRequest *req, HttpResponse *ret, Error *e) {
-        uint64_t begin = now_usec();
+static int call(ServiceApi *s, HttpRequest *req, HttpResponse *ret, bool *sent, Error *e) {
         HttpClient *http = NULL;
         int r;
 
@@ -164,10 +177,8 @@ static int call(ServiceApi *s, HttpRequest *req, HttpResponse *ret, Error *e) {
                 r = client_take(s, &http, e);
         if (r < 0)
                 return r;
-        r = exchange(s, http, req, ret, e);
+        r = exchange(s, http, req, ret, sent, e);
         client_give(s, http);
-        if (r < 0)
-                note_down(s, e, begin);
         return r;
 }
 
@@ -179,8 +190,14 @@ static int get(ServiceApi *s, const char *path, const char *request_id, uint64_t
                 .request_id = request_id,
                 .timeout_usec = timeout_usec,
         };
+        uint64_t begin = now_usec();
+        bool sent = false;
+        int r;
 
-        return call(s, &req, ret, e);
+        r = call(s, &req, ret, &sent, e);
+        if (r < 0)
+                note_down(s, e, begin);
+        return r;
 }
 
 /* A malformed answer is the service's fault, whatever code the parser of requests has for it. */
@@ -199,6 +216,7 @@ static void write_item(JsonOut *o, const SignItem *item) {
 
         json_begin_object(o, NULL);
         json_out_str(o, "request_id", req->request_id);
+        json_out_str(o, "idempotency_key", req->idempotency_key);
         json_out_str(o, "key", req->key_id);
         json_out_u64(o, "version", req->version);
         json_out_str(o, "scheme", scheme_name(req->scheme));
@@ -215,6 +233,7 @@ static void write_item(JsonOut *o, const SignItem *item) {
 
 typedef struct SignAnswer {
         const char *request_id;
+        bool repeated;
         Buf *signature;
         const json_t *record, *problem;
 } SignAnswer;
@@ -227,6 +246,7 @@ static const JsonField sign_fields[] = {
         { "request_id", json_field_string, offsetof(SignAnswer, request_id), JSON_ANY_MORE },
         { "signature", field_signature, offsetof(SignAnswer, signature), 0 },
         { "record", json_field_object, offsetof(SignAnswer, record), 0 },
+        { "repeated", json_field_bool, offsetof(SignAnswer, repeated), 0 },
         { "problem", json_field_object, offsetof(SignAnswer, problem), 0 },
 };
 
@@ -234,8 +254,13 @@ static const JsonField record_fields[] = {
         { "number", json_field_u64, 0, JSON_REQUIRED | JSON_ANY_MORE },
 };
 
-/* What the item itself got.  A signature that stands under another's request id is not this item's.
- */
+/* A signature that stands under another's request id is not this item's: but one that was made when
+ * the operation was asked for first has that request's. */
+static bool is_for(const SignAnswer *a, const SignItem *item) {
+        return a->request_id && (strcmp(a->request_id, item->req->request_id) == 0 ||
+                                 (a->repeated && id_is_valid(a->request_id, "req")));
+}
+
 static int parse_item(const json_t *v, SignItem *item, Error *why) {
         SignAnswer a = { .signature = &item->sig };
         int r;
@@ -248,11 +273,12 @@ static int parse_item(const json_t *v, SignItem *item, Error *why) {
                 item->r = http_problem_error(a.problem, &item->e);
                 return 0;
         }
-        if (!a.request_id || strcmp(a.request_id, item->req->request_id) != 0)
+        if (!is_for(&a, item))
                 return error_set(why, -CSIGN_E_BAD_ANSWER, "not the answer to request %s",
                                  item->req->request_id);
         if (item->sig.len == 0 || !a.record)
                 return error_set(why, -CSIGN_E_BAD_ANSWER, "no signature, or no record of it");
+        snprintf(item->request_id, sizeof(item->request_id), "%s", a.request_id);
         return json_read(a.record, record_fields, ELEMENTSOF(record_fields), &item->record, why);
 }
 
@@ -283,8 +309,63 @@ int service_parse_signatures(const void *data, size_t len, SignItem *const items
         return 0;
 }
 
+/* ---- asking again ---- */
+
+/* 50 ms, 200 ms, 800 ms, then each second: each time somewhere in the upper half, so that a crowd
+ * that lost its answers together does not come back together. */
+static uint64_t pause_before(unsigned attempt) {
+        uint64_t longest = attempt < 3 ? (uint64_t) 50000 << (2 * attempt) : USEC_PER_SEC;
+        uint32_t random;
+
+        if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random))
+                random = 0;
+        return longest / 2 + random % (longest / 2);
+}
+
+/* An answer that does not come may have been lost: half of the time is kept to ask again. */
+static uint64_t time_for_one(uint64_t left) {
+        if (left / 2 > ATTEMPT_MIN)
+                return left / 2;
+        return left < ATTEMPT_MIN ? left : ATTEMPT_MIN;
+}
+
+static bool is_lost(int r) {
+        return r == -CSIGN_E_SERVICE_UNAVAILABLE || r == -CSIGN_E_TIMEOUT;
+}
+
+/* What became of a request whose answer was lost only the service knows; under the same idempotency
+ * keys it is asked until it says so, or the time is over.  One that could not be sent is not worth
+ * more than a moment, in which a service that restarts is back. */
+static int call_until_answered(ServiceApi *s, HttpRequest *req, const atomic_bool *stop,
+                               HttpResponse *ret, Error *e) {
+        uint64_t begin = now_usec(), deadline = begin + req->timeout_usec, end, pause;
+        bool sent = false, cut;
+        int r;
+
+        for (unsigned attempt = 0;; attempt++) {
+                uint64_t left = time_left(deadline), limit = time_for_one(left), now = now_usec();
+
+                req->timeout_usec = limit;
+                r = call(s, req, ret, &sent, e);
+                if (r >= 0)
+                        return r;
+                cut = limit < left && now_usec() - now >= limit; /* it did not fail: we gave up */
+                end = sent || cut ? deadline : begin + UNSENT_TRY;
+                if (end > deadline)
+                        end = deadline;
+                pause = pause_before(attempt);
+                if (!is_lost(r) || atomic_load(stop) || now_usec() + pause >= end)
+                        break;
+                sleep_usec(pause);
+                http_response_done(ret);
+                *e = (Error){};
+        }
+        note_down(s, e, begin);
+        return r;
+}
+
 int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t timeout_usec,
-                 Error *e) {
+                 const atomic_bool *stop, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
         _cleanup_(buf_done) Buf body = BUF_MAX(BODY_MAX);
         JsonOut o = JSON_OUT(&body);
@@ -292,6 +373,7 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t time
                 .method = "POST",
                 .path = "/v1/signatures",
                 .content_type = "application/json",
+                .repeatable = true,
                 .timeout_usec = timeout_usec,
         };
         int r;
@@ -309,7 +391,7 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t time
 
         req.body = body.data;
         req.body_len = body.len;
-        r = call(s, &req, &answer, e);
+        r = call_until_answered(s, &req, stop, &answer, e);
         if (r < 0)
                 return r;
         return service_parse_signatures(answer.body.data, answer.body.len, items, n, e);

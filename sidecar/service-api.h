@@ -4,6 +4,7 @@
 /* How to ask the service (docs/openapi.yaml), as one account: a stack of warm connections and the
  * token that they share.  Any thread may call; a call blocks. */
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "lib/buf.h"
@@ -29,17 +30,19 @@ DEFINE_CLEANUP(ServiceApi, service_api_free)
 
 /* One signature of a batch: what is asked, and what became of it. */
 typedef struct SignItem {
-        const SignRequest *req; /* with request_id */
+        const SignRequest *req; /* with request_id and idempotency_key */
         const char *caller;     /* JSON: the evidence */
         int r;                  /* 0, or how the service refused */
         Buf sig;
+        char request_id[ID_MAX]; /* the record's: of the first, if it was asked for before */
         uint64_t record;
         Error e;
 } SignItem;
 
-/* Returns 0 when each item has its own result.  Never sent twice: what happened to a request whose
- * answer was lost is not known. */
-int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t timeout_usec, Error *e);
+/* Returns 0 when each item has its own result.  An answer that is lost is asked for again, with the
+ * same idempotency keys, until the time is over or *stop. */
+int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t timeout_usec,
+                 const atomic_bool *stop, Error *e);
 
 /* path, or id: the other is NULL.  *ret is not in any cache yet. */
 int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t version,

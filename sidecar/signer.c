@@ -18,7 +18,7 @@ struct Signer {
         SignJob *first, **last;
         size_t waiting, queue_max;
         unsigned idle; /* threads that wait for work */
-        bool stop;
+        atomic_bool stop;
         unsigned n_threads;
         pthread_t threads[];
 };
@@ -133,7 +133,7 @@ static void run(Signer *s, Batch *b) {
         for (size_t i = 0; i < b->n; i++)
                 items[i] = &b->jobs[i]->item;
 
-        r = service_sign(setup->api, items, b->n, deadline - begin, &e);
+        r = service_sign(setup->api, items, b->n, deadline - begin, &s->stop, &e);
         for (size_t i = 0; i < b->n; i++) {
                 if (r < 0) {
                         refuse(s, b->jobs[i], &e);

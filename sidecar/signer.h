@@ -19,6 +19,7 @@ typedef struct SignJob {
         SignRequest req; /* points into what follows */
         char key_id[ID_MAX];
         char request_id[ID_MAX];
+        char idempotency_key[ID_MAX];
         uint8_t digest[DIGEST_MAX];
         uint8_t spki_hash[SPKI_HASH_SIZE];
         uint64_t deadline;

@@ -26,8 +26,9 @@ struct Audit {
         bool stop;
 
         /* The thread's own. */
-        DbConn *writer; /* NULL: to be opened anew, after a failure */
-        AuditHead head; /* of what is durable */
+        DbConn *writer;      /* NULL: to be opened anew, after a failure */
+        AuditHead head;      /* of what is durable */
+        uint64_t prune_next; /* see idempotency_prune() */
         bool failing;
 };
 
@@ -81,6 +82,15 @@ static int append_record(Audit *a, AuditRecord *rec, AuditHead *head, Error *e) 
         uint8_t hash[SHA256_SIZE];
         int r;
 
+        if (rec->idempotency) {
+                r = idempotency_keep(a->writer, rec->idempotency, head->number + 1, e);
+                if (r < 0)
+                        return r;
+                rec->repeated = r == 0;
+                if (rec->repeated)
+                        return 0;
+        }
+
         sha256_2(head->hash, SHA256_SIZE, rec->entry.data, rec->entry.len, hash);
         r = db_exec(a->writer, SQL_AUDIT_INSERT,
                     DB_ARGS(DB_INT(head->number + 1), DB_BLOB(head->hash, SHA256_SIZE),
@@ -98,9 +108,23 @@ static int append_record(Audit *a, AuditRecord *rec, AuditHead *head, Error *e) 
         return 0;
 }
 
-/* Runs the job's change in a savepoint.  Its failure is the job's; a negative result is the
- * group's. */
-static int apply_change(Audit *a, AuditJob *job, Error *e) {
+/* Returns how many of the job's records were not written because they repeat another. */
+static int append_records(Audit *a, AuditJob *job, AuditHead *head, Error *e) {
+        int r, repeated = 0;
+
+        for (size_t i = 0; i < job->n_records; i++) {
+                r = append_record(a, &job->records[i], head, e);
+                if (r < 0)
+                        return r;
+                repeated += job->records[i].repeated;
+        }
+        return repeated;
+}
+
+/* The change and its records, in a savepoint.  A failure of the change is the job's; a negative
+ * result is the group's. */
+static int apply_change(Audit *a, AuditJob *job, AuditHead *head, Error *e) {
+        AuditHead before = *head;
         int r;
 
         r = db_savepoint(a->writer, e);
@@ -108,23 +132,30 @@ static int apply_change(Audit *a, AuditJob *job, Error *e) {
                 return r;
         r = job->change(a->writer, job->userdata, job->e);
         job->r = r < 0 ? r : 0;
-        return job->r < 0 ? db_savepoint_undo(a->writer, e) : db_savepoint_keep(a->writer, e);
+        if (job->r >= 0) {
+                r = append_records(a, job, head, e);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        job->r = -EALREADY;
+        }
+        if (job->r >= 0)
+                return db_savepoint_keep(a->writer, e);
+        *head = before;
+        return db_savepoint_undo(a->writer, e);
 }
 
 /* head becomes what the log's head will be. */
 static int apply_jobs(Audit *a, AuditJob *group, AuditHead *head, Error *e) {
-        int r = 0;
+        int r;
 
         for (AuditJob *job = group; job; job = job->next) {
                 job->r = 0;
-                if (job->change)
-                        r = apply_change(a, job, e);
-                for (size_t i = 0; r >= 0 && job->r >= 0 && i < job->n_records; i++)
-                        r = append_record(a, &job->records[i], head, e);
+                r = job->change ? apply_change(a, job, head, e) : append_records(a, job, head, e);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return idempotency_prune(a->writer, &a->prune_next, e);
 }
 
 static int open_writer(Audit *a, Error *e) {
@@ -248,7 +279,7 @@ int audit_commit(Audit *a, AuditJob *job) {
         sem_destroy(&job->done);
 
         if (job->r < 0 && error_public_code(job->r) == -CSIGN_E_INTERNAL &&
-            job->r != -CSIGN_E_INTERNAL)
+            job->r != -CSIGN_E_INTERNAL && job->r != -EALREADY)
                 log_line(LOG_ERROR, "a change failed", "DETAIL", job->e ? job->e->detail : "",
                          NULL);
         return job->r;

@@ -8,20 +8,24 @@
  * previous is 32 zero bytes.  The entry is the exact JSON text that was hashed. */
 
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/buf.h"
 #include "lib/error.h"
 #include "lib/id.h"
+#include "service/audit/idempotency.h"
 #include "service/db/db.h"
 #include "service/digest.h"
 
 typedef struct AuditRecord {
-        Buf entry;               /* audit/entry.h writes it */
-        char key_id[ID_MAX];     /* "" or what the record is found by */
-        char request_id[ID_MAX]; /* likewise */
+        Buf entry;                      /* audit/entry.h writes it */
+        char key_id[ID_MAX];            /* "" or what the record is found by */
+        char request_id[ID_MAX];        /* likewise */
+        const Idempotency *idempotency; /* NULL, or the answer to keep with it */
 
         /* Set by audit_commit(). */
+        bool repeated; /* the idempotency key was used before: the record was not written */
         uint64_t number;
         uint8_t hash[SHA256_SIZE];
 } AuditRecord;
@@ -30,8 +34,8 @@ void audit_record_done(AuditRecord *rec);
 
 typedef struct AuditJob {
         /* NULL, or what to change in the same transaction.  A failure undoes this job alone, and
-         * its records are not written; -CSIGN_E_* reaches the caller unchanged.  Runs on the
-         * writer's thread. */
+         * its records are not written; -CSIGN_E_* reaches the caller unchanged.  -EALREADY: a
+         * record's idempotency key was used before.  Runs on the writer's thread. */
         int (*change)(DbConn *c, void *userdata, Error *e);
         void *userdata;
         AuditRecord *records;

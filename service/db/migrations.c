@@ -80,7 +80,16 @@ static const char *const step_1[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1 };
+/* Answers that are given again to who lost them.  A row is as old as its record. */
+static const char *const step_2[] = {
+        "CREATE TABLE idempotency ("
+        " record INTEGER PRIMARY KEY, principal TEXT NOT NULL, key TEXT NOT NULL,"
+        " request BYTEA NOT NULL, status INTEGER NOT NULL, answer BYTEA NOT NULL,"
+        " expires BIGINT NOT NULL, UNIQUE (principal, key))",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1, step_2 };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

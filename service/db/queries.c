@@ -134,3 +134,17 @@ const char SQL_AUDIT_LIST_BY_KEY[] =
         " FROM audit WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?";
 const char SQL_AUDIT_LIST_BY_REQUEST[] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE request_id = ? "
                                          "AND number > ? ORDER BY number LIMIT ?";
+
+/* ---- kept answers ---- */
+
+const char SQL_IDEMPOTENCY_INSERT[] =
+        "INSERT INTO idempotency (record, principal, key, request, status, answer, expires) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (principal, key) DO NOTHING";
+const char SQL_IDEMPOTENCY_FIND[] =
+        "SELECT i.request, i.record, i.status, i.answer, a.hash, a.request_id "
+        "FROM idempotency i JOIN audit a ON a.number = i.record "
+        "WHERE i.principal = ? AND i.key = ?";
+const char SQL_IDEMPOTENCY_EXPIRE[] =
+        "DELETE FROM idempotency WHERE record IN "
+        "(SELECT record FROM idempotency ORDER BY record LIMIT ?) AND expires <= ?";
+const char SQL_IDEMPOTENCY_OLDEST[] = "SELECT expires FROM idempotency ORDER BY record LIMIT 1";

@@ -69,3 +69,11 @@ extern const char SQL_AUDIT_HEAD[];            /* number, hash */
 extern const char SQL_AUDIT_LIST[];            /* after, limit */
 extern const char SQL_AUDIT_LIST_BY_KEY[];     /* key, after, limit */
 extern const char SQL_AUDIT_LIST_BY_REQUEST[]; /* request id, after, limit */
+
+/* answers that are kept for who asks again */
+extern const char SQL_IDEMPOTENCY_INSERT[]; /* record, principal, key, request, status, answer,
+                                               expires; changes nothing if the key was used */
+extern const char SQL_IDEMPOTENCY_FIND[];   /* principal, key; request, record, status, answer,
+                                               record's hash, record's request id */
+extern const char SQL_IDEMPOTENCY_EXPIRE[]; /* how many of the oldest to look at, now */
+extern const char SQL_IDEMPOTENCY_OLDEST[]; /* expires */

@@ -3,7 +3,8 @@
 /* A sidecar for tests of the provider and the client alone: keys are PEM files in a folder,
  * `FOLDER/acme/ci/p256.pem` with its certificates in p256.crt.  It checks requests as strictly as
  * the real one and counts them: SIGUSR1 prints the counts.  Test hooks, as key names: "slow" never
- * answers, "drop" closes the connection, "garbage" answers nonsense.
+ * answers, "drop" closes the connection, "garbage" answers nonsense; "lose" loses the first answer
+ * to each Sign.
  *
  *     fake-sidecar SOCKET FOLDER [BUS-ADDRESS]      prints "ready", and then one line for each call
  */
@@ -22,6 +23,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "lib/id.h"
 #include "lib/key-uri.h"
 #include "lib/ossl.h"
 #include "lib/sign.h"
@@ -200,7 +202,11 @@ static int read_options(sd_bus_message *m, Options *o) {
 
                 if (sd_bus_message_read(m, "s", &name) < 0)
                         return -EINVAL;
-                if (strcmp(name, "salt-length") == 0) {
+                if (strcmp(name, "idempotency-key") == 0) {
+                        if (sd_bus_message_read(m, "v", "s", &o->req.idempotency_key) < 0 ||
+                            !id_is_valid(o->req.idempotency_key, "op"))
+                                return -EINVAL;
+                } else if (strcmp(name, "salt-length") == 0) {
                         if (sd_bus_message_read(m, "v", "u", &o->req.salt_len) < 0)
                                 return -EINVAL;
                         o->has_salt = true;
@@ -240,6 +246,15 @@ static int sign(const FakeKey *k, const SignRequest *req, Buf *sig) {
         return buf_append(sig, out, len);
 }
 
+/* Not the operation that was asked for last. */
+static bool is_first(const char *operation) {
+        static char last[ID_MAX];
+        bool first = strcmp(operation, last) != 0;
+
+        snprintf(last, sizeof(last), "%s", operation);
+        return first;
+}
+
 static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(buf_done) Buf sig = {};
@@ -276,6 +291,10 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return refuse(error, error_info(e.code)->name, error_text(&e, text));
         if (sign(k, &o.req, &sig) < 0)
                 return refuse(error, "Internal", "cannot sign");
+        if (strstr(k->path, "lose") && is_first(o.req.idempotency_key)) {
+                sd_bus_close(sd_bus_message_get_bus(m));
+                return 1;
+        }
 
         sd_bus_message_new_method_return(m, &reply);
         sd_bus_message_append_array(reply, 'y', sig.data, sig.len);

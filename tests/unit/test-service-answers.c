@@ -79,6 +79,21 @@ static void a_signature_of_another_request_is_refused(void **state) {
         (void) two_items();
 }
 
+/* The answer to an operation that was asked for before has the first request's id. */
+static void a_repeated_answer_keeps_its_request_id(void **state) {
+        static const char answer[] =
+                "{\"results\":[{\"request_id\":\"req_aaaaaaaaaaaaaaaaaaaaaaaaaa\",\"signature\":"
+                "\"AQID\",\"record\":{\"number\":9},\"repeated\":true},{\"request_id\":\"none\","
+                "\"signature\":\"AQID\",\"record\":{\"number\":9},\"repeated\":true}]}";
+        Error e = {};
+
+        assert_int_equal(service_parse_signatures(answer, strlen(answer), two_items(), 2, &e), 0);
+        assert_int_equal(items[0].r, 0);
+        assert_string_equal(items[0].request_id, "req_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+        assert_refused(items[1].r, -CSIGN_E_BAD_ANSWER, &items[1].e);
+        (void) two_items();
+}
+
 static void answers_of_another_shape_are_refused(void **state) {
         static const char *const cases[] = {
                 "",
@@ -240,6 +255,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_item_has_its_own_result),
                 cmocka_unit_test(a_signature_of_another_request_is_refused),
+                cmocka_unit_test(a_repeated_answer_keeps_its_request_id),
                 cmocka_unit_test(answers_of_another_shape_are_refused),
                 cmocka_unit_test(keys_are_read_and_found_again),
                 cmocka_unit_test(a_public_half_is_decoded_once),

@@ -218,6 +218,20 @@ static void a_restarted_sidecar_is_found_again(void **state) {
         assert_int_equal(fake_count(&f, "Sign"), 1);
 }
 
+/* The second call has the key of the first, or the fake would lose its answer too. */
+static void a_lost_answer_is_asked_for_again(void **state) {
+        _cleanup_(sidecar_client_freep) SidecarClient *c = client(0);
+        _cleanup_(key_info_done) KeyInfo k = {};
+        Error e = {};
+        Fake f = {};
+
+        fake_start(&f);
+        assert_int_equal(sidecar_client_get_key(c, "a/lose", 0, &k, &e), 0);
+        assert_true(signs(c, &k, NULL));
+        assert_true(signs(c, &k, NULL)); /* another operation, another key */
+        assert_int_equal(fake_count(&f, "Sign"), 4);
+}
+
 static void a_child_connects_for_itself(void **state) {
         _cleanup_(sidecar_client_freep) SidecarClient *c = client(0);
         _cleanup_(key_info_done) KeyInfo k = {};
@@ -313,6 +327,7 @@ static void status_is_told(void **state) {
 }
 
 static int setup(void **state) {
+        static const char *const names[] = { "k0", "k1", "k2", "lose" };
         char path[128];
 
         if (!mkdtemp(folder))
@@ -321,11 +336,11 @@ static int setup(void **state) {
         snprintf(path, sizeof(path), "%s/a", folder);
         if (mkdir(path, 0700) < 0)
                 return -1;
-        for (int i = 0; i < 3; i++) {
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
                 _cleanup_(BIO_free_allp) BIO *bio = NULL;
 
-                snprintf(path, sizeof(path), "%s/a/k%d.pem", folder, i);
+                snprintf(path, sizeof(path), "%s/a/%s.pem", folder, names[i]);
                 bio = BIO_new_file(path, "w");
                 if (!bio || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
                         return -1;
@@ -334,7 +349,8 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-        static const char *const names[] = { "a/k0.pem", "a/k1.pem", "a/k2.pem", "a", "sock", "" };
+        static const char *const names[] = { "a/k0.pem", "a/k1.pem", "a/k2.pem", "a/lose.pem",
+                                             "a",        "sock",     "" };
         char path[128];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
@@ -352,6 +368,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test(no_sidecar_is_said_with_its_address),
                 cmocka_unit_test(bad_addresses_are_refused),
                 cmocka_unit_test(a_restarted_sidecar_is_found_again),
+                cmocka_unit_test(a_lost_answer_is_asked_for_again),
                 cmocka_unit_test(a_child_connects_for_itself),
                 cmocka_unit_test(a_crowd_signs),
                 cmocka_unit_test(a_strangers_file_is_left_alone),
