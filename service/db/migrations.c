@@ -80,7 +80,13 @@ static const char *const step_1[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1 };
+/* Versions of a key are enabled and disabled one by one. */
+static const char *const step_2[] = {
+        "ALTER TABLE key_versions ADD COLUMN state TEXT NOT NULL DEFAULT 'enabled'",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1, step_2 };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);
