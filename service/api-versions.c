@@ -44,16 +44,29 @@ static int list_version(const Key *k, void *userdata) {
         return l->o.r;
 }
 
+/* The version that the page before ended with. */
+static int read_cursor(const Request *req, uint32_t *ret, Error *e) {
+        const char *text = form_get(&req->query, "cursor");
+        uint64_t v = 0;
+        int r;
+
+        r = text && text[0] ? request_number(req, "cursor", UINT32_MAX, &v, e) : 0;
+        if (r < 0)
+                return r;
+        *ret = v ? (uint32_t) v : UINT32_MAX;
+        return 0;
+}
+
 int api_version_list(Request *req, Error *e) {
         Listing l = { .o = JSON_OUT(&req->reply) };
         _cleanup_(key_unrefp) Key *k = NULL;
         char cursor[VERSION_TEXT_MAX];
-        uint64_t before;
+        uint32_t before;
         int r;
 
         r = request_limit(req, &l.left, e);
         if (r >= 0)
-                r = request_number(req, "cursor", UINT32_MAX, &before, e);
+                r = read_cursor(req, &before, e);
         if (r >= 0)
                 r = key_find(req, 0, &k, e);
         if (r < 0)
@@ -61,8 +74,7 @@ int api_version_list(Request *req, Error *e) {
 
         json_begin_object(&l.o, NULL);
         json_begin_array(&l.o, "versions");
-        r = key_versions(req->service->db, k->id, before ? (uint32_t) before : UINT32_MAX,
-                         l.left + 1, list_version, &l, e);
+        r = key_versions(req->service->db, k->id, before, l.left + 1, list_version, &l, e);
         if (r < 0)
                 return r;
         json_end_array(&l.o);
