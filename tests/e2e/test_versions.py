@@ -477,6 +477,11 @@ def test_csign_rotates_and_disables(stack, tmp_path):
     stack.csign("key", "enable", f"csign://{path}@1")
     stack.csign("sign", "--key", f"{path}@1", file, "-o", sig)
 
+    log = text(stack.csign("audit", "list", "--key", path).stdout).splitlines()[1:]
+    assert [(line.split()[2], line.split()[4]) for line in log][1:6] == [
+        ("key.rotate", f"{path}@2"), ("key.rotate", f"{path}@3"), ("sign", f"{path}@1"), ("key.change", f"{path}@1"),
+        ("sign", f"{path}@1")]
+
     for verb in ("rotate", "versions"):
         refused(2, "leave out the @1", "key", verb, f"{path}@1")
     refused(4, "has no version 9", "key", "show", f"{path}@9")
