@@ -18,7 +18,7 @@ static const struct {
 } sections[] = {
         { "Sign, by way of this machine's sidecar:",
           { &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify, &verb_ref, &verb_cert,
-            &verb_run, &verb_openssl_conf, &verb_doctor } },
+            &verb_run, &verb_openssl_conf, &verb_setup, &verb_doctor } },
         { "Administer the signing service:",
           { &verb_tsg, &verb_key, &verb_account, &verb_audit, &verb_ca, &verb_whoami } },
 };

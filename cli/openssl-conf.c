@@ -8,15 +8,7 @@
 
 #include <openssl/conf.h>
 
-#define OURS "?provider!=csign"
-
-/* What a base configuration says, as far as ours has to repeat it. */
-typedef struct Base {
-        CONF *conf;
-        const char *init;       /* name of its init section */
-        const char *providers;  /* name of its section of providers, or NULL */
-        const char *properties; /* its default_properties, or NULL */
-} Base;
+#include "cli/conf-view.h"
 
 void openssl_conf_current(char buf[static PATH_MAX]) {
         char *path = CONF_get1_default_config_file();
@@ -26,57 +18,29 @@ void openssl_conf_current(char buf[static PATH_MAX]) {
         OPENSSL_free(path);
 }
 
-static int base_open(Base *b, const char *path, Error *e) {
-        const char *evp;
-        long line = 0;
-
-        b->init = "openssl_init";
-        if (!path[0])
-                return 0;
-        if (path[0] != '/')
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "OPENSSL_CONF '%s' is no absolute path",
-                                 path);
-
-        b->conf = NCONF_new(NULL);
-        if (!b->conf || NCONF_load(b->conf, path, &line) <= 0)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "%s:%ld: OpenSSL cannot read it", path,
-                                 line);
-
-        b->init = NCONF_get_string(b->conf, NULL, "openssl_conf");
-        if (!b->init)
-                b->init = "openssl_init";
-        b->providers = NCONF_get_string(b->conf, b->init, "providers");
-        evp = NCONF_get_string(b->conf, b->init, "alg_section");
-        if (evp)
-                b->properties = NCONF_get_string(b->conf, evp, "default_properties");
-        return 0;
-}
-
-static void base_done(Base *b) {
-        NCONF_free(b->conf);
-}
-
-static int other_providers(const Base *b, Buf *ret) {
-        STACK_OF(CONF_VALUE) *rows = b->providers ? NCONF_get_section(b->conf, b->providers) : NULL;
+static int other_providers(const ConfView *v, Buf *ret) {
+        STACK_OF(CONF_VALUE) *rows = v->providers ? NCONF_get_section(v->conf, v->providers) : NULL;
         int r = 0;
 
         for (int i = 0; i < sk_CONF_VALUE_num(rows) && r >= 0; i++) {
-                const CONF_VALUE *v = sk_CONF_VALUE_value(rows, i);
+                const CONF_VALUE *row = sk_CONF_VALUE_value(rows, i);
+                const char *name = conf_row_name(row);
 
-                if (strcmp(v->name, "default") != 0 && strcmp(v->name, "csign") != 0)
-                        r = buf_printf(ret, "%s = %s\n", v->name, v->value);
+                if (strcmp(name, "default") != 0 && strcmp(name, "csign") != 0)
+                        r = buf_printf(ret, "%s = %s\n", row->name, row->value);
         }
         return r;
 }
 
-static int properties_line(const Base *b, Buf *ret) {
-        if (!b->properties || strstr(b->properties, OURS))
+static int properties_line(const ConfView *v, Buf *ret) {
+        if (!v->properties || strstr(v->properties, CSIGN_PROPERTIES))
                 return buf_printf(ret, "default_properties = %s\n",
-                                  b->properties ? b->properties : OURS);
-        return buf_printf(ret, "default_properties = %s,%s\n", b->properties, OURS);
+                                  v->properties ? v->properties : CSIGN_PROPERTIES);
+        return buf_printf(ret, "default_properties = %s," CSIGN_PROPERTIES "\n", v->properties);
 }
 
-static int conf_write(const char *module, const char *path, const Base *b, Buf *ret) {
+static int conf_write(const char *module, const char *path, const ConfView *v, Buf *ret) {
+        const char *init = v->init ? v->init : "openssl_init";
         int r = 0;
 
         if (path[0])
@@ -89,9 +53,9 @@ static int conf_write(const char *module, const char *path, const Base *b, Buf *
                                "providers = csign_providers\n"
                                "alg_section = csign_evp\n\n"
                                "[csign_providers]\n",
-                               b->init, b->init);
+                               init, init);
         if (r >= 0)
-                r = other_providers(b, ret);
+                r = other_providers(v, ret);
         if (r >= 0)
                 r = buf_printf(ret,
                                "default = csign_default\n"
@@ -103,11 +67,11 @@ static int conf_write(const char *module, const char *path, const Base *b, Buf *
                                "activate = 1\n\n"
                                "[csign_evp]\n",
                                module);
-        return r < 0 ? r : properties_line(b, ret);
+        return r < 0 ? r : properties_line(v, ret);
 }
 
 /* .include takes no quotes, so that such a path cannot be written down at all. */
-static int check_path(const char *path, Error *e) {
+int openssl_conf_check_path(const char *path, Error *e) {
         for (const char *p = path; *p; p++)
                 if ((unsigned char) *p < 0x20 || strchr("$#\"'\\`", *p))
                         return error_set(
@@ -117,18 +81,25 @@ static int check_path(const char *path, Error *e) {
         return 0;
 }
 
+bool openssl_conf_prefers_csign(const char *properties) {
+        const char *p = strstr(properties, "provider=csign");
+
+        return p && (p[14] == 0 || strchr(", \t", p[14]));
+}
+
 int openssl_conf_text(const char *module, const char *base, Buf *ret, Error *e) {
-        _cleanup_(base_done) Base b = {};
+        _cleanup_(conf_view_done) ConfView v = {};
         int r;
 
-        r = check_path(module, e);
+        r = openssl_conf_check_path(module, e);
         if (r < 0)
                 return r;
-        r = check_path(base, e);
+        r = openssl_conf_check_path(base, e);
         if (r < 0)
                 return r;
-        r = base_open(&b, base, e);
-        if (r < 0)
-                return r;
-        return conf_write(module, base, &b, ret);
+        if (base[0] && base[0] != '/')
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "OPENSSL_CONF '%s' is no absolute path",
+                                 base);
+        r = conf_view_open(&v, base, e);
+        return r < 0 ? r : conf_write(module, base, &v, ret);
 }

@@ -4,6 +4,7 @@
 /* The openssl.cnf that brings csign's provider into any program. */
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "lib/buf.h"
 #include "lib/error.h"
@@ -17,3 +18,12 @@ void openssl_conf_current(char buf[static PATH_MAX]);
  * (default_properties): without that, key generation in unrelated code would break, because OpenSSL
  * sorts providers by name. */
 int openssl_conf_text(const char *module, const char *base, Buf *ret, Error *e);
+
+/* The property query that keeps csign behind default for all keys but its own. */
+#define CSIGN_PROPERTIES "?provider!=csign"
+
+/* Whether default_properties of this text make csign come first instead. */
+bool openssl_conf_prefers_csign(const char *properties);
+
+/* -CSIGN_E_BAD_CONFIG if an openssl.cnf cannot name the path. */
+int openssl_conf_check_path(const char *path, Error *e);

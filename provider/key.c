@@ -25,6 +25,8 @@ void key_unref(Key *k) {
         if (!k || atomic_fetch_sub_explicit(&k->n_refs, 1, memory_order_acq_rel) != 1)
                 return;
 
+        if (key_is_remote(k))
+                provider_unuse(k->prov);
         EVP_PKEY_free(k->pkey);
         free(k);
 }
@@ -68,6 +70,7 @@ static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
         if (!k->alg)
                 return -EBADMSG;
 
+        provider_use(p);
         k->type = k->alg->ossl_type;
         if (EVP_Q_digest(p->libctx, "SHA256", NULL, spki->data, spki->len, k->spki_hash, NULL) != 1)
                 return -ENOMEM;
@@ -112,6 +115,27 @@ int key_new_from_reference(Provider *p, const KeyReference *ref, Key **ret, Erro
         memcpy(k->name, ref->uri, sizeof(k->name));
         *ret = TAKE(k);
         return 0;
+}
+
+int key_refer(const Key *k, KeyReference *ret, Error *e) {
+        KeyUri uri = {};
+        uint8_t *spki = NULL;
+        int len, r;
+
+        /* A reference's name is a URI already; it is said again with the version. */
+        r = key_uri_parse_loose(k->name, &uri, e);
+        if (r < 0)
+                return r;
+
+        uri.version = ret->version = k->version;
+        (void) key_uri_text(&uri, ret->uri);
+        (void) snprintf(ret->key_type, sizeof(ret->key_type), "%s", k->type);
+        memcpy(ret->id, k->id, sizeof(ret->id));
+
+        len = i2d_PUBKEY(k->pkey, &spki);
+        r = len > 0 ? buf_append(&ret->spki, spki, (size_t) len) : -ENOMEM;
+        OPENSSL_free(spki);
+        return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
 int key_give(Key *k, OSSL_CALLBACK *object_cb, void *object_cbarg) {

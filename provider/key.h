@@ -35,6 +35,9 @@ static inline bool key_is_remote(const Key *k) {
 int key_new_from_info(Provider *p, const KeyInfo *info, Key **ret, Error *e);
 int key_new_from_reference(Provider *p, const KeyReference *ref, Key **ret, Error *e);
 
+/* The reference that stands for a remote key.  Fills *ret, which is to be zeroed. */
+int key_refer(const Key *k, KeyReference *ret, Error *e);
+
 /* Takes pkey over; NULL: out of memory, pkey is then freed. */
 Key *key_new_local(Provider *p, const char *type, EVP_PKEY *pkey);
 

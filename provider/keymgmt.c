@@ -4,6 +4,8 @@
  * or EC.  What can be said of a remote key is said by its public half in our private context; its
  * private half is never exported, which is also what keeps other providers from signing with it. */
 
+#include <string.h>
+
 #include <openssl/core_names.h>
 
 #include "lib/ossl.h"
@@ -87,12 +89,20 @@ static int keymgmt_get_params(void *keydata, OSSL_PARAM params[]) {
         return k->pkey && EVP_PKEY_get_params(k->pkey, params) == 1;
 }
 
+/* How to write a private key means nothing here, but `openssl ec` always sets it. */
+static bool is_only_for_private_keys(const OSSL_PARAM params[]) {
+        for (; params->key; params++)
+                if (strcmp(params->key, OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC) != 0)
+                        return false;
+        return true;
+}
+
 static int keymgmt_set_params(void *keydata, const OSSL_PARAM params[]) {
         Key *k = keydata;
 
         if (!params || !params->key)
                 return 1;
-        return !key_is_remote(k) && local_set_params(k, params);
+        return key_is_remote(k) ? is_only_for_private_keys(params) : local_set_params(k, params);
 }
 
 /* Static tables of `default`, which outlive the fetched method. */
@@ -190,7 +200,7 @@ static const OSSL_PARAM *ec_types(int selection) {
 static const char *ec_query_operation_name(int operation) {
         if (operation == OSSL_OP_SIGNATURE)
                 return SIGNATURE_NAME;
-        return operation == OSSL_OP_KEYEXCH ? "ECDH" : "EC";
+        return operation == OSSL_OP_KEYEXCH ? EXCHANGE_NAME : "EC";
 }
 
 /* ---- tables ---- */

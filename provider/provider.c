@@ -25,6 +25,11 @@ static const OSSL_ALGORITHM keymgmt_algorithms[] = {
         { NULL, NULL, NULL, NULL },
 };
 
+static const OSSL_ALGORITHM keyexch_algorithms[] = {
+        { EXCHANGE_NAME, PROPERTIES, keyexch_functions, "ECDH by the application's own keys" },
+        { NULL, NULL, NULL, NULL },
+};
+
 static const OSSL_ALGORITHM signature_algorithms[] = {
         { SIGNATURE_NAME, PROPERTIES, signature_functions, "signatures over a hash, made by a csign service" },
         { NULL, NULL, NULL, NULL },
@@ -46,6 +51,8 @@ static const OSSL_ALGORITHM decoder_algorithms[] = {
 static const OSSL_ALGORITHM encoder_algorithms[] = {
         { "RSA", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
         { "EC", PROPERTIES ",output=text", encoder_text_functions, "csign keys for people" },
+        { "RSA", PROPERTIES ",output=pem,structure=PrivateKeyInfo", encoder_pem_functions, "csign key references" },
+        { "EC", PROPERTIES ",output=pem,structure=PrivateKeyInfo", encoder_pem_functions, "csign key references" },
         { NULL, NULL, NULL, NULL },
 };
 /* clang-format on */
@@ -56,6 +63,8 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *
         switch (operation) {
         case OSSL_OP_KEYMGMT:
                 return keymgmt_algorithms;
+        case OSSL_OP_KEYEXCH:
+                return keyexch_algorithms;
         case OSSL_OP_SIGNATURE:
                 return signature_algorithms;
         case OSSL_OP_STORE:
@@ -109,6 +118,21 @@ static void teardown(void *provctx) {
                 EVP_MD_free(atomic_load(&p->digests[i]));
         OSSL_LIB_CTX_free(p->libctx);
         free(p);
+}
+
+void provider_use(Provider *p) {
+        atomic_fetch_add_explicit(&p->n_users, 1, memory_order_relaxed);
+}
+
+void provider_unuse(Provider *p) {
+        SidecarClient *client;
+
+        if (atomic_fetch_sub_explicit(&p->n_users, 1, memory_order_acq_rel) != 1)
+                return;
+
+        client = atomic_load(&p->client);
+        if (client)
+                sidecar_client_drain(client);
 }
 
 static int parse_timeout(const char *text, uint64_t *ret, Error *e) {

@@ -29,8 +29,13 @@ typedef struct Provider {
         const char *address; /* from the configuration section, or NULL */
         const char *timeout;
         _Atomic(SidecarClient *) client;
+        _Atomic unsigned n_users;                /* remote keys and open stores */
         _Atomic(EVP_MD *) digests[HASH_IDS_MAX]; /* by HashAlg.id */
 } Provider;
+
+/* Connections to the sidecar are kept while there is a user, and closed when the last one goes. */
+void provider_use(Provider *p);
+void provider_unuse(Provider *p);
 
 /* Does not connect yet.  NULL: the configuration is wrong. */
 SidecarClient *provider_client(Provider *p, Error *e);
@@ -43,14 +48,17 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name);
 
 /* ---- the operations, one file each ---- */
 
+#define EXCHANGE_NAME "CSIGN-ECDH" /* private, as the next */
 #define SIGNATURE_NAME                                                                             \
         "CSIGN-HASH" /* private, so that no other provider's keys are ever offered to it */
 
 extern const OSSL_DISPATCH keymgmt_rsa_functions[];
 extern const OSSL_DISPATCH keymgmt_ec_functions[];
+extern const OSSL_DISPATCH keyexch_functions[];
 extern const OSSL_DISPATCH signature_functions[];
 extern const OSSL_DISPATCH store_functions[];
 extern const OSSL_DISPATCH decoder_pem_functions[];
 extern const OSSL_DISPATCH decoder_rsa_functions[];
 extern const OSSL_DISPATCH decoder_ec_functions[];
 extern const OSSL_DISPATCH encoder_text_functions[];
+extern const OSSL_DISPATCH encoder_pem_functions[];

@@ -15,10 +15,10 @@
 #include <openssl/core_object.h>
 #include <openssl/params.h>
 #include <openssl/store.h>
-#include <openssl/x509.h>
 
 #include "lib/ossl.h"
 #include "provider/key.h"
+#include "provider/store-search.h"
 
 typedef enum ItemType {
         ITEM_KEY,
@@ -37,8 +37,8 @@ typedef struct Item {
 typedef struct StoreCtx {
         Provider *prov;
         KeyUri uri;
-        int expect;         /* OSSL_STORE_INFO_*, 0: everything */
-        X509_NAME *subject; /* of the certificates that are wanted, or NULL */
+        int expect; /* OSSL_STORE_INFO_*, 0: everything */
+        Search search;
 
         bool asked; /* the sidecar */
         KeyInfo key;
@@ -58,7 +58,8 @@ static int store_close(void *ctx) {
                 free(s->items[i].text);
         }
         free(s->items);
-        X509_NAME_free(s->subject);
+        search_done(&s->search);
+        provider_unuse(s->prov);
         free(s);
         return 1;
 }
@@ -73,6 +74,7 @@ static void *store_open(void *provctx, const char *uri) {
                 return NULL;
 
         s->prov = p;
+        provider_use(p);
         if (key_uri_parse(uri, &s->uri, &why) < 0) {
                 error_set(&e, why.code, "'%s': %s", uri, why.detail);
                 (void) core_raise(&p->core, &e);
@@ -88,24 +90,17 @@ static const OSSL_PARAM *store_settable_ctx_params(void *provctx) {
         static const OSSL_PARAM params[] = {
                 OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL),
                 OSSL_PARAM_octet_string(OSSL_STORE_PARAM_SUBJECT, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_STORE_PARAM_ISSUER, NULL, 0),
+                OSSL_PARAM_BN(OSSL_STORE_PARAM_SERIAL, NULL, 0),
+                OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_DIGEST, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_STORE_PARAM_FINGERPRINT, NULL, 0),
+                OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_ALIAS, NULL, 0),
                 OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_PROPERTIES, NULL, 0),
                 OSSL_PARAM_utf8_string(OSSL_STORE_PARAM_INPUT_TYPE, NULL, 0),
                 OSSL_PARAM_END,
         };
 
         return params;
-}
-
-static int set_subject(StoreCtx *s, const OSSL_PARAM *p) {
-        const uint8_t *der;
-        size_t len;
-
-        if (!OSSL_PARAM_get_octet_string_ptr(p, (const void **) &der, &len))
-                return 0;
-
-        X509_NAME_free(s->subject);
-        s->subject = d2i_X509_NAME(NULL, &der, (long) len);
-        return s->subject != NULL;
 }
 
 /* PEM or DER, and properties of decoders, mean nothing here, but `openssl -keyform` passes them:
@@ -117,8 +112,7 @@ static int store_set_ctx_params(void *ctx, const OSSL_PARAM params[]) {
         p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
         if (p && !OSSL_PARAM_get_int(p, &s->expect))
                 return 0;
-        p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_SUBJECT);
-        return !p || set_subject(s, p);
+        return search_set(&s->search, params);
 }
 
 /* Both the expectation and the URI's type narrow what is loaded. */
@@ -172,35 +166,25 @@ static int ask_list(StoreCtx *s, SidecarClient *client, Error *e) {
         return r == -ENOMEM ? error_set(e, r, "out of memory") : r;
 }
 
-/* A certificate that cannot be read is left to the application to complain of. */
-static bool certificate_matches(const StoreCtx *s, const Buf *der) {
-        _cleanup_(X509_freep) X509 *x = NULL;
-        const uint8_t *p = der->data;
-
-        if (!s->subject)
-                return true;
-
-        x = X509_new_ex(s->prov->libctx, NULL);
-        if (!x || !d2i_X509(&x, &p, (long) der->len))
-                return true;
-        return X509_NAME_cmp(X509_get_subject_name(x), s->subject) == 0;
-}
-
 static int ask_key(StoreCtx *s, SidecarClient *client, Error *e) {
+        OSSL_LIB_CTX *libctx = s->prov->libctx;
+        bool found;
         int r;
 
         r = sidecar_client_get_key(client, s->uri.path, s->uri.version, &s->key, e);
         if (r < 0)
                 return r;
 
-        if (is_wanted(s, OSSL_STORE_INFO_PKEY, KEY_URI_PRIVATE))
+        found = search_matches_key(&s->search, libctx, s->key.path, &s->key.spki);
+        if (found && is_wanted(s, OSSL_STORE_INFO_PKEY, KEY_URI_PRIVATE))
                 r = add_item(s, (Item){ .type = ITEM_KEY });
-        else if (is_wanted(s, OSSL_STORE_INFO_PUBKEY, KEY_URI_PUBLIC))
+        else if (found && is_wanted(s, OSSL_STORE_INFO_PUBKEY, KEY_URI_PUBLIC))
                 r = add_item(s, (Item){ .type = ITEM_PUBLIC_KEY });
 
         for (size_t i = 0; r >= 0 && i < s->key.n_certificates; i++)
                 if (is_wanted(s, OSSL_STORE_INFO_CERT, KEY_URI_CERT) &&
-                    certificate_matches(s, &s->key.certificates[i]))
+                    search_matches_certificate(&s->search, libctx, s->key.path,
+                                               &s->key.certificates[i]))
                         r = add_item(s, (Item){ .type = ITEM_CERTIFICATE, .certificate = i });
         return r < 0 ? error_set(e, r, "out of memory") : 0;
 }

@@ -14,6 +14,7 @@ from stack import free_port, wait_until
 from suite import clean_env
 
 REQUESTS, AT_ONCE = 200, 32
+WWW_DATA = 33
 
 
 def answers(port):
@@ -186,8 +187,10 @@ def kill_a_worker_under_load(s, master, port):
 
 @signer("nginx", takes="file")
 def test_nginx(s):
+    """The master is root, but it is a worker that signs."""
     with s.counted(), nginx(s, s.ref) as (_, port):
         fetch(s, port)
+    assert s.stack.audit()[-1]["record"]["caller"]["uid"] == WWW_DATA
 
 
 @signer("nginx: 200 handshakes, a worker killed", program="nginx", takes="file", keys=("p256",))
