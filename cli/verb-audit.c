@@ -66,6 +66,20 @@ static const char *entry_subject(const json_t *entry) {
         return "";
 }
 
+/* A signature, and some changes, are of one version of a key. */
+static json_t *entry_about(const json_t *entry) {
+        static const char *const places[] = { "what.version", "what.to_version" };
+        const json_t *version = json_object_get(json_object_get(entry, "key"), "version");
+        const char *subject = entry_subject(entry);
+
+        if (json_integer_value(version) > 0 && json_text_at(entry, "key.path")[0])
+                return json_sprintf("%s@%d", subject, (int) json_integer_value(version));
+        for (size_t i = 0; i < ELEMENTSOF(places); i++)
+                if (json_text_at(entry, places[i])[0])
+                        return json_sprintf("%s@%s", subject, json_text_at(entry, places[i]));
+        return json_string(subject);
+}
+
 /* Who did it: by name, or what has none by its id. */
 static const char *entry_who(const json_t *entry) {
         const char *name = json_text_at(entry, "principal.name");
@@ -82,7 +96,7 @@ static json_t *record_open(const json_t *record) {
                 return opened; /* audit verify will have a word to say */
         if (!arg_json) {
                 (void) json_object_set_new(entry, "who", json_string(entry_who(entry)));
-                (void) json_object_set_new(entry, "subject", json_string(entry_subject(entry)));
+                (void) json_object_set_new(entry, "subject", entry_about(entry));
                 (void) json_object_set_new(entry, "second",
                                            json_stringn(json_text_at(entry, "time"),
                                                         strnlen(json_text_at(entry, "time"), 19)));

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csign key: signing keys, administered.  Their private halves never leave the key store. */
 
+#include <string.h>
+
 #include "cli/ask-service.h"
 #include "cli/cli.h"
 #include "cli/output.h"
+#include "lib/id.h"
 #include "lib/key-uri.h"
 
 static const char *arg_algorithm = "P-256", *arg_description, *arg_certificate, *arg_subject;
@@ -16,10 +19,32 @@ static const Column key_fields[] = {
         { "Schemes", "schemes" },
         { "State", "state", COLUMN_STATE },
         { "Version", "version" },
+        { "Version's state", "version_state", COLUMN_STATE },
+        { "Version created", "version_created" },
         { "Primary version", "primary_version" },
         { "Created", "created" },
         { "Description", "description" },
 };
+
+/* The N of PATH@N; 0: the key as a whole. */
+static int key_version(const char *name, uint32_t *ret, Error *e) {
+        KeyUri uri = {};
+        int r;
+
+        r = id_is_valid(name, "key") ? 0 : key_uri_parse_loose(name, &uri, e);
+        if (r < 0)
+                return r;
+        *ret = uri.version;
+        return 0;
+}
+
+static int version_of(const json_t *key) {
+        return (int) json_integer_value(json_object_get(key, "version"));
+}
+
+static bool is_primary(const json_t *key) {
+        return json_equal(json_object_get(key, "version"), json_object_get(key, "primary_version"));
+}
 
 /* ---- create ---- */
 
@@ -133,8 +158,8 @@ static int key_show(char *args[], size_t n, Error *e) {
 
 static const Verb verb_key_show = {
         .name = "key show",
-        .args = "PATH|ID",
-        .help = "one key",
+        .args = "PATH[@N]|ID",
+        .help = "one key, at its primary version or another",
         .example = "csign key show acme/mobile/release",
         .min_args = 1,
         .max_args = 1,
@@ -142,29 +167,169 @@ static const Verb verb_key_show = {
         .run = key_show,
 };
 
-/* ---- enable, disable ---- */
+/* ---- rotate, versions ---- */
 
-static int key_set_state(const char *name, const char *state, Error *e) {
+/* What belongs to a key as a whole, "/v1/keys/ID" and more.  A name with a version is a mistake. */
+static int key_whole(Admin *a, const char *name, const char *more, Buf *path, Error *e) {
+        _cleanup_(buf_done) Buf id = {};
+        uint32_t version;
+        int r;
+
+        r = key_version(name, &version, e);
+        if (r < 0)
+                return r;
+        if (version != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'%s' names one version of a key: leave out the @%u", name,
+                                 version);
+        r = admin_key_id(a, name, &id, e);
+        if (r < 0)
+                return r;
+        r = admin_path(path, "/v1/keys/%s", buf_str(&id));
+        return r < 0 ? r : buf_append_str(path, more);
+}
+
+static int key_rotate(char *args[], size_t n, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
-        _cleanup_(json_decrefp) json_t *changed = NULL;
-        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "state", state);
-        _cleanup_(buf_done) Buf id = {}, path = {};
+        _cleanup_(json_decrefp) json_t *body = NULL, *key = NULL;
+        _cleanup_(buf_done) Buf path = {};
+        int r;
+
+        body = json_pack("{s:s*, s:s*}", "certificate", arg_certificate, "subject", arg_subject);
+        if (arg_validity_days)
+                (void) json_object_set_new(body, "validity_days",
+                                           json_integer((json_int_t) arg_validity_days));
+
+        r = admin_open(&a, e);
+        if (r < 0)
+                return r;
+        r = key_whole(a, args[0], "/versions", &path, e);
+        if (r < 0)
+                return r;
+        r = admin_call(a, "POST", buf_str(&path), body, &key, e);
+        if (r < 0)
+                return r;
+        output_result(key, "Key csign://%s has version %d now; the older ones sign when pinned.",
+                      json_text_at(key, "path"), version_of(key));
+        return 0;
+}
+
+static const Option key_rotate_options[] = {
+        { "certificate", "WHICH", "builtin or none (default: as the version before)",
+          &arg_certificate },
+        { "subject", "NAME", "the certificate's common name (default: as before)", &arg_subject },
+        { "validity-days", "N", "of the certificate (default: as before; at most 460)",
+          &arg_validity_days, OPTION_NUMBER },
+};
+
+static const Verb verb_key_rotate = {
+        .name = "key rotate",
+        .args = "PATH|ID",
+        .help = "makes a new version, and the primary one of it",
+        .example = "csign key rotate acme/mobile/release",
+        OPTIONS(key_rotate_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = key_rotate,
+};
+
+/* For people: what to pin it by, and whether it is what the path means. */
+static void name_version(json_t *v) {
+        (void) json_object_set_new(
+                v, "uri", json_sprintf("csign://%s@%d", json_text_at(v, "path"), version_of(v)));
+        (void) json_object_set_new(v, "primary", json_string(is_primary(v) ? "yes" : ""));
+}
+
+static int key_versions(char *args[], size_t n, Error *e) {
+        static const Column columns[] = {
+                { "VERSION", "version", COLUMN_NUMBER },
+                { "STATE", "version_state", COLUMN_STATE },
+                { "PRIMARY", "primary" },
+                { "CREATED", "version_created" },
+                { "URI", "uri" },
+        };
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(json_decrefp) json_t *versions = NULL;
+        _cleanup_(buf_done) Buf path = {};
+        json_t *v;
+        size_t i;
         int r;
 
         r = admin_open(&a, e);
         if (r < 0)
                 return r;
+        r = key_whole(a, args[0], "/versions", &path, e);
+        if (r < 0)
+                return r;
+        r = admin_list(a, buf_str(&path), "versions", &versions, e);
+        if (r < 0)
+                return r;
+        json_array_foreach(versions, i, v) if (!arg_json) name_version(v);
+        output_list(versions, columns, ELEMENTSOF(columns), "No version.");
+        return 0;
+}
+
+static const Verb verb_key_versions = {
+        .name = "key versions",
+        .args = "PATH|ID",
+        .help = "a key's versions, the newest first",
+        .example = "csign key versions acme/mobile/release",
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = key_versions,
+};
+
+/* ---- enable, disable ---- */
+
+/* The thing that PATH, PATH@N or ID names. */
+static int state_path(Admin *a, const char *name, uint32_t version, Buf *ret, Error *e) {
+        _cleanup_(buf_done) Buf id = {};
+        int r;
+
         r = admin_key_id(a, name, &id, e);
         if (r < 0)
                 return r;
-        r = admin_path(&path, "/v1/keys/%s", buf_str(&id));
+        r = admin_path(ret, "/v1/keys/%s", buf_str(&id));
+        return r < 0 || version == 0 ? r : buf_printf(ret, "/versions/%u", version);
+}
+
+static void tell_state(const json_t *key, uint32_t version) {
+        const char *path = json_text_at(key, "path");
+
+        if (version == 0) {
+                output_result(key, "Key %s is %s.", path, json_text_at(key, "state"));
+                return;
+        }
+        output_result(key, "Version %u of key %s is %s%s.", version, path,
+                      json_text_at(key, "version_state"),
+                      is_primary(key) && strcmp(json_text_at(key, "version_state"), "disabled") == 0
+                              ? "; it is the primary one: nothing signs by the key's path alone"
+                              : "");
+}
+
+static int key_set_state(const char *name, const char *state, Error *e) {
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(json_decrefp) json_t *changed = NULL;
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "state", state);
+        _cleanup_(buf_done) Buf path = {};
+        uint32_t version;
+        int r;
+
+        r = key_version(name, &version, e);
+        if (r < 0)
+                return r;
+        r = admin_open(&a, e);
+        if (r < 0)
+                return r;
+        r = state_path(a, name, version, &path, e);
         if (r < 0)
                 return r;
         r = admin_call(a, "PATCH", buf_str(&path), body, &changed, e);
         if (r < 0)
                 return r;
-        output_result(changed, "Key %s is %s.", json_text_at(changed, "path"),
-                      json_text_at(changed, "state"));
+        tell_state(changed, version);
         return 0;
 }
 
@@ -178,8 +343,8 @@ static int key_disable(char *args[], size_t n, Error *e) {
 
 static const Verb verb_key_enable = {
         .name = "key enable",
-        .args = "PATH|ID",
-        .help = "lets it sign again",
+        .args = "PATH[@N]|ID",
+        .help = "lets it, or one version of it, sign again",
         .example = "csign key enable acme/mobile/release",
         .min_args = 1,
         .max_args = 1,
@@ -189,9 +354,10 @@ static const Verb verb_key_enable = {
 
 static const Verb verb_key_disable = {
         .name = "key disable",
-        .args = "PATH|ID",
-        .help = "stops every signature by it, at once",
-        .example = "csign key disable acme/mobile/release",
+        .args = "PATH[@N]|ID",
+        .help = "stops signing by it or one version, at once",
+        .example = "csign key disable acme/mobile/release\n"
+                   "  csign key disable acme/mobile/release@1",
         .min_args = 1,
         .max_args = 1,
         .flags = VERB_ADMIN | VERB_JSON,
@@ -201,7 +367,8 @@ static const Verb verb_key_disable = {
 const Verb verb_key = {
         .name = "key",
         .args = "create|list|show|...",
-        .help = "signing keys: also enable, disable",
+        .help = "signing keys: rotate, versions, enable, disable",
         .verbs = (const Verb *const[]){ &verb_key_create, &verb_key_list, &verb_key_show,
-                                        &verb_key_enable, &verb_key_disable, NULL },
+                                        &verb_key_rotate, &verb_key_versions, &verb_key_enable,
+                                        &verb_key_disable, NULL },
 };

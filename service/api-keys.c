@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/api-keys.h"
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
@@ -18,7 +19,7 @@ static void write_certificate(JsonOut *o, const Buf *der) {
                 json_out_base64(o, NULL, der->data, der->len);
 }
 
-static void write_key(JsonOut *o, const Key *k) {
+void key_write(JsonOut *o, const Key *k) {
         char created[CLOCK_TEXT_MAX];
 
         json_begin_object(o, NULL);
@@ -30,6 +31,8 @@ static void write_key(JsonOut *o, const Key *k) {
         json_out_str(o, "state", k->enabled ? "enabled" : "disabled");
         json_out_u64(o, "version", k->version);
         json_out_u64(o, "primary_version", k->primary_version);
+        json_out_str(o, "version_state", k->version_enabled ? "enabled" : "disabled");
+        json_out_str(o, "version_created", clock_text_seconds(k->version_created, created));
         json_out_str(o, "created", clock_text_seconds(k->created, created));
         json_out_str(o, "description", buf_str(&k->description));
         json_begin_array(o, "schemes");
@@ -45,20 +48,34 @@ static void write_key(JsonOut *o, const Key *k) {
         json_end_object(o);
 }
 
-static int reply_key(Request *req, const Key *k) {
+int key_reply(Request *req, const Key *k) {
         JsonOut o = JSON_OUT(&req->reply);
 
-        write_key(&o, k);
+        key_write(&o, k);
         return o.r;
 }
 
-static int find_key(Request *req, uint32_t version, Key **ret, Error *e) {
+/* Another version of a key that the principal reaches, and so may know to have none such. */
+static int at_version(Request *req, Key **k, uint32_t version, Error *e) {
+        _cleanup_(key_unrefp) Key *primary = TAKE(*k);
+        int r;
+
+        r = key_by_id(&req->service->keys, primary->id, version, k, e);
+        if (r >= 0 && !*k)
+                r = error_set(e, -CSIGN_E_KEY_NOT_FOUND, "key '%s' has no version %u",
+                              primary->path, version);
+        return r;
+}
+
+int key_find(Request *req, uint32_t version, Key **ret, Error *e) {
         _cleanup_(key_unrefp) Key *k = NULL;
         int r;
 
-        r = key_by_id(&req->service->keys, req->params[0], version, &k, e);
+        r = key_by_id(&req->service->keys, req->params[0], 0, &k, e);
         if (r >= 0)
                 r = policy_check_key(req->principal, k, NULL, e);
+        if (r >= 0 && version != 0)
+                r = at_version(req, &k, version, e);
         if (r < 0)
                 return r;
         *ret = TAKE(k);
@@ -72,8 +89,8 @@ int api_key_get(Request *req, Error *e) {
 
         r = request_number(req, "version", UINT32_MAX, &version, e);
         if (r >= 0)
-                r = find_key(req, (uint32_t) version, &k, e);
-        return r < 0 ? r : reply_key(req, k);
+                r = key_find(req, (uint32_t) version, &k, e);
+        return r < 0 ? r : key_reply(req, k);
 }
 
 int api_key_resolve(Request *req, Error *e) {
@@ -88,10 +105,12 @@ int api_key_resolve(Request *req, Error *e) {
         if (r >= 0)
                 r = request_number(req, "version", UINT32_MAX, &version, e);
         if (r >= 0)
-                r = key_by_path(&req->service->keys, path, (uint32_t) version, &k, e);
+                r = key_by_path(&req->service->keys, path, 0, &k, e);
         if (r >= 0)
                 r = policy_check_key(req->principal, k, path, e);
-        return r < 0 ? r : reply_key(req, k);
+        if (r >= 0 && version != 0)
+                r = at_version(req, &k, (uint32_t) version, e);
+        return r < 0 ? r : key_reply(req, k);
 }
 
 typedef struct Listing {
@@ -110,7 +129,7 @@ static int list_key(const Key *k, void *userdata) {
         }
         l->left--;
         snprintf(l->last, sizeof(l->last), "%s", k->path);
-        write_key(&l->o, k);
+        key_write(&l->o, k);
         return l->o.r;
 }
 
@@ -229,8 +248,8 @@ static int place_key(Request *req, NewKey *n, Error *e) {
 
         snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
         k->version = k->primary_version = 1;
-        k->enabled = true;
-        k->created = clock_now();
+        k->enabled = k->version_enabled = true;
+        k->created = k->version_created = clock_now();
         return id_new(k->id, "key");
 }
 
@@ -297,7 +316,7 @@ static int make_key(Request *req, NewKey *n, Error *e) {
         if (r >= 0 && n->certified)
                 r = certify(req, n, e);
         if (r >= 0)
-                r = reply_key(req, k);
+                r = key_reply(req, k);
         if (r < 0)
                 return r;
         req->status = 201;
@@ -350,10 +369,10 @@ int api_key_change(Request *req, Error *e) {
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0)
-                r = find_key(req, 0, &before, e);
+                r = key_find(req, 0, &before, e);
         if (r >= 0)
                 r = commit_change(req, before, &change, e);
         if (r >= 0)
-                r = find_key(req, 0, &after, e);
-        return r < 0 ? r : reply_key(req, after);
+                r = key_find(req, 0, &after, e);
+        return r < 0 ? r : key_reply(req, after);
 }

@@ -18,6 +18,10 @@ int api_key_get(Request *req, Error *e);
 int api_key_create(Request *req, Error *e);
 int api_key_change(Request *req, Error *e);
 
+int api_version_list(Request *req, Error *e);
+int api_version_create(Request *req, Error *e);
+int api_version_change(Request *req, Error *e);
+
 int api_sign(Request *req, Error *e);
 int api_sign_many(Request *req, Error *e);
 

@@ -61,6 +61,8 @@ static int key_from_row(DbRow *row, Key *k) {
         k->primary_version = (uint32_t) db_row_int(row, 6);
         k->created = (uint64_t) db_row_int(row, 8);
         k->version = (uint32_t) db_row_int(row, 9);
+        k->version_enabled = strcmp(db_row_text(row, 12), "enabled") == 0;
+        k->version_created = (uint64_t) db_row_int(row, 13);
         if (!k->alg)
                 return -EBADMSG;
 
@@ -194,7 +196,29 @@ int key_list(Db *db, const char *scope, const char *prefix, const char *after, u
         return r;
 }
 
+int key_versions(Db *db, const char *id, uint32_t before, unsigned limit,
+                 int (*fn)(const Key *k, void *userdata), void *userdata, Error *e) {
+        Listing l = { .fn = fn, .userdata = userdata, .e = e };
+        int r;
+
+        r = db_acquire(db, &l.c, e);
+        if (r < 0)
+                return r;
+        r = db_query(l.c, SQL_KEY_VERSIONS, DB_ARGS(DB_TEXT(id), DB_INT(before), DB_INT(limit)),
+                     list_row, &l, e);
+        db_release(db, l.c);
+        return r;
+}
+
 /* ---- changes ---- */
+
+static int insert_version(DbConn *c, const Key *k, Error *e) {
+        return db_exec(c, SQL_KEY_VERSION_INSERT,
+                       DB_ARGS(DB_TEXT(k->id), DB_INT(k->version),
+                               DB_BLOB(k->spki.data, k->spki.len),
+                               DB_BLOB(k->sealed.data, k->sealed.len), DB_INT(k->version_created)),
+                       e);
+}
 
 int key_insert(DbConn *c, const Key *k, Error *e) {
         int r;
@@ -213,17 +237,28 @@ int key_insert(DbConn *c, const Key *k, Error *e) {
         if (r == -EEXIST)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a key '%s' already",
                                  k->path);
-        if (r < 0)
-                return r;
-
-        return db_exec(c, SQL_KEY_VERSION_INSERT,
-                       DB_ARGS(DB_TEXT(k->id), DB_INT(k->version),
-                               DB_BLOB(k->spki.data, k->spki.len),
-                               DB_BLOB(k->sealed.data, k->sealed.len), DB_INT(k->created)),
-                       e);
+        return r < 0 ? r : insert_version(c, k, e);
 }
 
 int key_set_enabled(DbConn *c, const char *id, bool enabled, Error *e) {
         return db_exec(c, SQL_KEY_SET_STATE,
                        DB_ARGS(DB_TEXT(enabled ? "enabled" : "disabled"), DB_TEXT(id)), e);
+}
+
+int key_add_version(DbConn *c, const Key *k, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_KEY_SET_PRIMARY,
+                    DB_ARGS(DB_INT(k->version), DB_TEXT(k->id), DB_INT(k->version - 1)), e);
+        if (r == 0)
+                return error_set(e, -CSIGN_E_KEY_CHANGED,
+                                 "somebody else rotated key '%s' at the same time", k->path);
+        return r < 0 ? r : insert_version(c, k, e);
+}
+
+int key_version_set_enabled(DbConn *c, const char *id, uint32_t version, bool enabled, Error *e) {
+        return db_exec(
+                c, SQL_KEY_VERSION_SET_STATE,
+                DB_ARGS(DB_TEXT(enabled ? "enabled" : "disabled"), DB_TEXT(id), DB_INT(version)),
+                e);
 }

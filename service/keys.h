@@ -21,9 +21,9 @@ typedef struct Key {
         char name[NAME_MAX_LEN + 1];
         char path[PATH_MAX_LEN];
         const KeyAlg *alg;
-        bool enabled;
+        bool enabled, version_enabled; /* both, to sign */
         uint32_t version, primary_version;
-        uint64_t created;
+        uint64_t created, version_created;
         Buf description;
         Buf spki;
         Buf sealed;                 /* opens only in the key store */
@@ -55,11 +55,20 @@ int key_by_path(const KeyStorage *s, const char *path, uint32_t version, Key **r
 int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
              int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
 
+/* The same for the versions of one key that are below `before`, the newest first. */
+int key_versions(Db *db, const char *id, uint32_t before, unsigned limit,
+                 int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
+
 /* ---- changes, for audit jobs ---- */
 
 /* id, tsg, name, path, alg, version, created, description, spki and sealed.
  * -CSIGN_E_ALREADY_EXISTS. */
 int key_insert(DbConn *c, const Key *k, Error *e);
 int key_set_enabled(DbConn *c, const char *id, bool enabled, Error *e);
+
+/* Adds k's version, which is one above the primary, and makes it the primary: id, path, version,
+ * version_created, spki and sealed.  -CSIGN_E_KEY_CHANGED: another primary is there by now. */
+int key_add_version(DbConn *c, const Key *k, Error *e);
+int key_version_set_enabled(DbConn *c, const char *id, uint32_t version, bool enabled, Error *e);
 
 Key *key_new(void); /* NULL: no memory */

@@ -78,6 +78,11 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
         if (!key->enabled)
                 return error_set_rule(e, -CSIGN_E_KEY_DISABLED, "key-state", "key '%s' is disabled",
                                       key->path);
+        if (!key->version_enabled)
+                return error_set_rule(
+                        e, -CSIGN_E_KEY_DISABLED, "version-state",
+                        "version %u of key '%s'%s is disabled", key->version, key->path,
+                        key->version == key->primary_version ? ", its primary one," : "");
         r = sign_request_check(req, key->alg, e);
         if (r < 0)
                 return r;

@@ -28,6 +28,9 @@ static const Route routes[] = {
         { "GET",   "/v1/keys/{id}",                           RIGHT_KEY_READ, api_key_get,        0,     "version" },
         { "POST",  "/v1/keys",                                RIGHT_ADMIN,    api_key_create,     SMALL, "", .key = KEY_OF_REQUEST },
         { "PATCH", "/v1/keys/{id}",                           RIGHT_ADMIN,    api_key_change,     SMALL, "" },
+        { "GET",   "/v1/keys/{id}/versions",                  RIGHT_KEY_READ, api_version_list,   0,     "limit cursor" },
+        { "POST",  "/v1/keys/{id}/versions",                  RIGHT_ADMIN,    api_version_create, SMALL, "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_ADMIN,    api_version_change, SMALL, "" },
         { "GET",   "/v1/authorities",                         RIGHT_KEY_READ, api_authorities,    0,     "tsg" },
 
         { "GET",   "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_list,       0,     "limit cursor" },

@@ -18,7 +18,8 @@
 #include "lib/sign.h"
 
 #define KEY_CERTIFICATES_MAX 8
-#define KEY_FRESH_USEC       ((uint64_t) 5 * 1000 * 1000) /* what GetKey() tells */
+#define KEY_FRESH_USEC                                                                             \
+        ((uint64_t) 4 * 1000 * 1000) /* what GetKey() tells: a rotation is known within 5 s */
 #define KEY_PATH_FRESH_USEC                                                                        \
         ((uint64_t) 60 * 1000 * 1000) /* under what name Sign() asks the policy */
 

@@ -400,7 +400,7 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t time
 /* ---- keys ---- */
 
 typedef struct KeyAnswer {
-        const char *id, *path, *algorithm, *state;
+        const char *id, *path, *algorithm, *state, *version_state;
         uint32_t version;
         Buf spki;
         const json_t *certificates;
@@ -412,6 +412,7 @@ static const JsonField key_fields[] = {
         { "algorithm", json_field_string, offsetof(KeyAnswer, algorithm), JSON_REQUIRED },
         { "state", json_field_string, offsetof(KeyAnswer, state), JSON_REQUIRED },
         { "version", json_field_u32, offsetof(KeyAnswer, version), JSON_REQUIRED },
+        { "version_state", json_field_string, offsetof(KeyAnswer, version_state), 0 },
         { "public_key", json_field_base64, offsetof(KeyAnswer, spki), JSON_REQUIRED },
         { "certificates", json_field_array, offsetof(KeyAnswer, certificates), 0 },
 };
@@ -434,17 +435,22 @@ static int read_certificates(Key *k, const json_t *list, Error *e) {
         return 0;
 }
 
+/* Who asks for a version wants to know whether that one signs. */
+static const char *state_of(const KeyAnswer *a) {
+        return a->version_state && strcmp(a->state, "enabled") == 0 ? a->version_state : a->state;
+}
+
 static int fill_key(Key *k, const KeyAnswer *a, Error *e) {
         k->alg = key_alg_by_name(a->algorithm);
         if (!k->alg)
                 return error_set(e, -CSIGN_E_BAD_ANSWER, "unknown algorithm '%.32s'", a->algorithm);
         if (!id_is_valid(a->id, "key") || !path_is_valid(a->path) ||
-            strlen(a->path) >= sizeof(k->path) || strlen(a->state) >= sizeof(k->state) ||
+            strlen(a->path) >= sizeof(k->path) || strlen(state_of(a)) >= sizeof(k->state) ||
             a->version == 0)
                 return error_set(e, -CSIGN_E_BAD_ANSWER, "id, path, state or version is malformed");
         snprintf(k->id, sizeof(k->id), "%s", a->id);
         snprintf(k->path, sizeof(k->path), "%s", a->path);
-        snprintf(k->state, sizeof(k->state), "%s", a->state);
+        snprintf(k->state, sizeof(k->state), "%s", state_of(a));
         k->version = a->version;
         return 0;
 }

@@ -17,6 +17,10 @@ _csign_keys() {
         csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p'
 }
 
+_csign_admin_keys() {
+        csign key list 2>/dev/null | sed -n 's/^\([a-z0-9][^ ]*\/[^ ]*\) .*/\1/p'
+}
+
 _csign() {
         local cur prev cword
         local -a words verb
@@ -49,6 +53,8 @@ _csign() {
         elif [[ $prev == --key || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
                 type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
+        elif [[ "${verb[*]}" =~ ^key\ (show|rotate|versions|enable|disable)$ ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$(_csign_admin_keys)" -- "$cur")
         else
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi

@@ -29,6 +29,9 @@ _csign() {
         elif [[ ${words[CURRENT-1]} == --key || $verb[1] == (ref|cert) ]]; then
                 keys=(${(f)"$(csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p')"})
                 compadd -a keys
+        elif [[ "$verb" == key\ (show|rotate|versions|enable|disable) ]]; then
+                keys=(${(f)"$(csign key list 2>/dev/null | sed -n 's/^\([a-z0-9][^ ]*\/[^ ]*\) .*/\1/p')"})
+                compadd -a keys
         else
                 _files
         fi

@@ -58,6 +58,11 @@ int ca_create(Keystore *ks, const char *tsg, const char *common_name, Authority 
  * -CSIGN_E_BAD_REQUEST, and the key store's failures. */
 int ca_issue(Keystore *ks, const Authority *a, const CertRequest *req, Certificate *ret, Error *e);
 
+/* What a certificate was issued with, to issue another one alike: its common name, and the days of
+ * its life. */
+int certificate_terms(const Buf *der, char common_name[static COMMON_NAME_MAX + 1],
+                      unsigned *ret_days, Error *e);
+
 /* -CSIGN_E_NOT_FOUND when the TSG has none. */
 int authority_by_tsg(Db *db, const char *tsg, Authority *ret, Error *e);
 

@@ -89,7 +89,13 @@ static const char *const step_2[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1, step_2 };
+/* Versions of a key are enabled and disabled one by one. */
+static const char *const step_3[] = {
+        "ALTER TABLE key_versions ADD COLUMN state TEXT NOT NULL DEFAULT 'enabled'",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1, step_2, step_3 };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

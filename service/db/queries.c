@@ -83,7 +83,7 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
 
 #define KEY_COLUMNS                                                                                \
         "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
-        "k.created, v.version, v.spki, v.sealed"
+        "k.created, v.version, v.spki, v.sealed, v.state, v.created"
 #define KEY_AT_VERSION                                                                             \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
@@ -101,7 +101,14 @@ const char SQL_KEY_LIST[] =
         "JOIN tsg_closure c ON c.descendant = k.tsg "
         "WHERE c.ancestor = ? AND k.path > ? "
         "AND (? = '' OR k.path = ? OR (k.path > ? AND k.path < ?)) ORDER BY k.path LIMIT ?";
+const char SQL_KEY_VERSIONS[] = "SELECT " KEY_COLUMNS " FROM keys k "
+                                "JOIN key_versions v ON v.key_id = k.id "
+                                "WHERE k.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?";
 const char SQL_KEY_SET_STATE[] = "UPDATE keys SET state = ? WHERE id = ?";
+const char SQL_KEY_SET_PRIMARY[] =
+        "UPDATE keys SET primary_version = ? WHERE id = ? AND primary_version = ?";
+const char SQL_KEY_VERSION_SET_STATE[] =
+        "UPDATE key_versions SET state = ? WHERE key_id = ? AND version = ?";
 const char SQL_PATH_TAKEN_BY_KEY[] = "SELECT 1 FROM keys WHERE path = ?";
 const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
 

@@ -52,9 +52,12 @@ extern const char SQL_KEY_BY_ID[];          /* version or 0, id */
 extern const char SQL_KEY_BY_PATH[];        /* version or 0, path */
 extern const char
         SQL_KEY_LIST[]; /* scope, after path, prefix, prefix, prefix + "/", prefix + "0", limit */
-extern const char SQL_KEY_SET_STATE[];     /* state, id */
-extern const char SQL_PATH_TAKEN_BY_KEY[]; /* path */
-extern const char SQL_PATH_TAKEN_BY_TSG[]; /* path */
+extern const char SQL_KEY_VERSIONS[];          /* id, below version, limit */
+extern const char SQL_KEY_SET_STATE[];         /* state, id */
+extern const char SQL_KEY_SET_PRIMARY[];       /* version, id, version that it was */
+extern const char SQL_KEY_VERSION_SET_STATE[]; /* state, key, version */
+extern const char SQL_PATH_TAKEN_BY_KEY[];     /* path */
+extern const char SQL_PATH_TAKEN_BY_TSG[];     /* path */
 
 /* certificates and the authorities that made them */
 extern const char SQL_CERTIFICATE_INSERT[]; /* id, key, version, authority, serial, not before, not

@@ -29,6 +29,8 @@ UNKNOWN_KEY = "key_" + "a" * 26
 ROUTES = [
     ("GET", "/v1/whoami"), ("GET", "/v1/keys"), ("GET", "/v1/keys/resolve?path=acme/mobile/release"),
     ("GET", "/v1/keys/" + UNKNOWN_KEY), ("POST", "/v1/keys"), ("PATCH", "/v1/keys/" + UNKNOWN_KEY),
+    ("GET", f"/v1/keys/{UNKNOWN_KEY}/versions"), ("POST", f"/v1/keys/{UNKNOWN_KEY}/versions"),
+    ("PATCH", f"/v1/keys/{UNKNOWN_KEY}/versions/1"),
     ("POST", f"/v1/keys/{UNKNOWN_KEY}/signatures"), ("POST", "/v1/signatures"), ("GET", "/v1/authorities?tsg=acme"),
     ("GET", "/v1/tsgs"), ("GET", "/v1/tsgs/tsg_" + "a" * 26), ("POST", "/v1/tsgs"), ("GET", "/v1/accounts"),
     ("GET", "/v1/accounts/acc_" + "a" * 26), ("POST", "/v1/accounts"), ("PATCH", "/v1/accounts/acc_" + "a" * 26),
@@ -314,7 +316,7 @@ def test_every_route_wants_authentication(service, client):
 def test_an_account_does_not_administer(client):
     for method, path in ROUTES:
         if path.split("?")[0] in ACCOUNT_MAY or path.startswith("/v1/keys/key_") and method != "PATCH":
-            if (method, path) != ("POST", "/v1/keys"):
+            if method != "POST" or not path.endswith(("/keys", "/versions")):
                 continue
         body = "{}" if method in ("POST", "PATCH") else None
         check_problem(client.api(method, path, body), 403, "NotPermitted", "role")

@@ -14,13 +14,14 @@ static Principal principal(PrincipalType type, Role role, const char *tsg, const
 }
 
 /* A P-256 key of tsg_mobile, which is below tsg_acme and tsg_top. */
-static Key key(bool enabled) {
+static Key key(bool enabled, bool version_enabled) {
         return (Key){
                 .id = "key_x",
                 .tsg = "tsg_mobile",
                 .path = "acme/mobile/release",
                 .alg = key_alg_by_name("P-256"),
                 .enabled = enabled,
+                .version_enabled = version_enabled,
                 .above = { .n = 3, .ids = { "tsg_top", "tsg_acme", "tsg_mobile" } },
         };
 }
@@ -74,36 +75,45 @@ static void rights_are_by_kind_and_role(void **state) {
 static void signing_is_decided_in_order(void **state) {
         static const struct {
                 const char *tsg, *path;
-                bool enabled;
+                bool enabled, version;
                 Scheme scheme;
                 size_t digest_len;
                 int expect;
                 const char *rule;
         } cases[] = {
-                { "tsg_mobile", "acme/mobile", true, SCHEME_ECDSA, 32, 0, "" },
-                { "tsg_acme", "acme", true, SCHEME_ECDSA, 32, 0, "" },
-                { "tsg_top", "", true, SCHEME_ECDSA, 32, 0, "" },
+                { "tsg_mobile", "acme/mobile", true, true, SCHEME_ECDSA, 32, 0, "" },
+                { "tsg_acme", "acme", true, true, SCHEME_ECDSA, 32, 0, "" },
+                { "tsg_top", "", true, true, SCHEME_ECDSA, 32, 0, "" },
                 /* beside, below */
-                { "tsg_web", "acme/web", true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND, "scope" },
-                { "tsg_ios", "acme/mobile/ios", true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
+                { "tsg_web", "acme/web", true, true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
                   "scope" },
+                { "tsg_ios", "acme/mobile/ios", true, true, SCHEME_ECDSA, 32,
+                  -CSIGN_E_KEY_NOT_FOUND, "scope" },
                 /* A name like another's is not another's row. */
-                { "tsg_twin", "acme/mobile", true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
+                { "tsg_twin", "acme/mobile", true, true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
                   "scope" },
                 /* Who does not reach the key learns nothing of its state. */
-                { "tsg_web", "acme/web", false, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND, "scope" },
-                { "tsg_acme", "acme", false, SCHEME_ECDSA, 32, -CSIGN_E_KEY_DISABLED, "key-state" },
-                { "tsg_acme", "acme", false, SCHEME_RSA_PSS, 32, -CSIGN_E_KEY_DISABLED,
+                { "tsg_web", "acme/web", false, true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
+                  "scope" },
+                { "tsg_acme", "acme", false, true, SCHEME_ECDSA, 32, -CSIGN_E_KEY_DISABLED,
                   "key-state" },
-                { "tsg_acme", "acme", true, SCHEME_RSA_PSS, 32, -CSIGN_E_UNSUPPORTED_SCHEME,
+                { "tsg_acme", "acme", false, true, SCHEME_RSA_PSS, 32, -CSIGN_E_KEY_DISABLED,
+                  "key-state" },
+                { "tsg_acme", "acme", true, false, SCHEME_ECDSA, 32, -CSIGN_E_KEY_DISABLED,
+                  "version-state" },
+                { "tsg_acme", "acme", false, false, SCHEME_ECDSA, 32, -CSIGN_E_KEY_DISABLED,
+                  "key-state" },
+                { "tsg_web", "acme/web", true, false, SCHEME_ECDSA, 32, -CSIGN_E_KEY_NOT_FOUND,
+                  "scope" },
+                { "tsg_acme", "acme", true, true, SCHEME_RSA_PSS, 32, -CSIGN_E_UNSUPPORTED_SCHEME,
                   "key-algorithm" },
-                { "tsg_acme", "acme", true, SCHEME_ECDSA, 31, -CSIGN_E_BAD_DIGEST, "" },
+                { "tsg_acme", "acme", true, true, SCHEME_ECDSA, 31, -CSIGN_E_BAD_DIGEST, "" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 Principal p = principal(PRINCIPAL_ACCOUNT, ROLE_NONE, cases[i].tsg, cases[i].path);
                 SignRequest req = request(cases[i].scheme, "SHA256", cases[i].digest_len);
-                Key k = key(cases[i].enabled);
+                Key k = key(cases[i].enabled, cases[i].version);
                 const char *rule = NULL;
                 Error e = {};
 
@@ -121,7 +131,7 @@ static void no_row_and_no_reach_are_the_same_words(void **state) {
         SignRequest req = request(SCHEME_ECDSA, "SHA256", 32);
         Error no_row = {}, no_reach = {};
         const char *rule = NULL;
-        Key k = key(true);
+        Key k = key(true, true);
 
         assert_int_equal(policy_check_sign(&p, NULL, &req, &rule, &no_row), -CSIGN_E_KEY_NOT_FOUND);
         assert_int_equal(policy_check_sign(&p, &k, &req, &rule, &no_reach), -CSIGN_E_KEY_NOT_FOUND);
@@ -133,7 +143,7 @@ static void an_administrator_signs_nothing(void **state) {
         Principal p = principal(PRINCIPAL_USER, ROLE_OWNER, "tsg_top", "");
         SignRequest req = request(SCHEME_ECDSA, "SHA256", 32);
         const char *rule = NULL;
-        Key k = key(true);
+        Key k = key(true, true);
         Error e = {};
 
         assert_int_equal(policy_check_sign(&p, &k, &req, &rule, &e), -CSIGN_E_NOT_PERMITTED);

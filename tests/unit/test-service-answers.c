@@ -251,6 +251,32 @@ static void malformed_keys_are_refused(void **state) {
         }
 }
 
+/* What one asks for is a version: it signs only if both are enabled. */
+static void a_state_is_of_key_and_version(void **state) {
+        static const struct {
+                const char *state, *more, *expect;
+        } cases[] = {
+                { "enabled", "", "enabled" }, /* a service that knows no versions' states */
+                { "disabled", "", "disabled" },
+                { "enabled", ",\"version_state\":\"enabled\"", "enabled" },
+                { "enabled", ",\"version_state\":\"disabled\"", "disabled" },
+                { "disabled", ",\"version_state\":\"enabled\"", "disabled" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(key_unrefp) Key *k = NULL;
+                char json[512];
+                Error e = {};
+
+                snprintf(json, sizeof(json),
+                         "{\"id\":\"%s\",\"path\":\"a\",\"algorithm\":\"P-256\",\"state\":\"%s\","
+                         "\"version\":1,\"public_key\":\"AQID\"%s}",
+                         KEY_ID, cases[i].state, cases[i].more);
+                assert_int_equal(service_parse_key(json, strlen(json), &k, &e), 0);
+                assert_string_equal(k->state, cases[i].expect);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_item_has_its_own_result),
@@ -262,6 +288,7 @@ int main(void) {
                 cmocka_unit_test(a_public_half_never_changes),
                 cmocka_unit_test(a_public_half_is_of_its_algorithm),
                 cmocka_unit_test(malformed_keys_are_refused),
+                cmocka_unit_test(a_state_is_of_key_and_version),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
