@@ -42,6 +42,7 @@ static void read_all(ConfView *v) {
         v->properties = text_at(v, v->algorithms, "default_properties");
         read_providers(v);
         v->module = text_at(v, v->csign, "module");
+        v->address = text_at(v, v->csign, "sidecar-address");
         ERR_clear_error();
 }
 

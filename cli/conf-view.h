@@ -18,6 +18,7 @@ typedef struct ConfView {
         const char *fallback;   /* the section of the provider "default" */
         const char *csign;      /* the section of the provider "csign" */
         const char *module;     /* the file that csign is in */
+        const char *address;    /* its sidecar-address */
         const char *algorithms; /* the section that alg_section names */
         const char *properties; /* default_properties */
         bool csign_first;       /* csign stands before default, or default nowhere */
