@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csign ref, csign cert: the two files that programs which know no URI want to have. */
 
-#include <errno.h>
-#include <stdio.h>
-
-#include <openssl/pem.h>
+#include <inttypes.h>
 
 #include "cli/ask-sidecar.h"
 #include "cli/cli.h"
 #include "cli/files.h"
+#include "cli/key-files.h"
 #include "cli/output.h"
-#include "lib/key-reference.h"
-#include "lib/ossl.h"
 
 static const char *arg_out;
 static bool arg_own;
@@ -26,20 +22,7 @@ static int get_key(const char *uri, KeyInfo *ret, Error *e) {
 
 /* ---- ref ---- */
 
-static int reference_fill(const KeyInfo *key, KeyReference *ret) {
-        KeyUri uri = {};
-
-        (void) snprintf(uri.path, sizeof(uri.path), "%s", key->path);
-        uri.version = key->version;
-        (void) key_uri_text(&uri, ret->uri);
-        (void) snprintf(ret->key_type, sizeof(ret->key_type), "%s", key->alg->ossl_type);
-        (void) snprintf(ret->id, sizeof(ret->id), "%s", key->id);
-        ret->version = key->version;
-        return buf_append(&ret->spki, key->spki.data, key->spki.len);
-}
-
 static int ref_run(char *args[], size_t n, Error *e) {
-        _cleanup_(key_reference_done) KeyReference ref = {};
         _cleanup_(key_info_done) KeyInfo key = {};
         _cleanup_(buf_done) Buf pem = {};
         int r;
@@ -47,18 +30,16 @@ static int ref_run(char *args[], size_t n, Error *e) {
         r = get_key(args[0], &key, e);
         if (r < 0)
                 return r;
-        r = reference_fill(&key, &ref);
-        if (r < 0)
-                return r;
-        r = key_reference_encode_pem(&ref, &pem, e);
+        r = key_reference_pem(&key, &pem, e);
         if (r < 0)
                 return r;
         r = output_file(arg_out, pem.data, pem.len, e);
         if (r < 0)
                 return r;
         if (arg_out)
-                output_note("%s: stands in for the private key of %s; it holds no secret", arg_out,
-                            ref.uri);
+                output_note("%s: stands in for the private key of csign://%s@%" PRIu32
+                            "; it holds no secret",
+                            arg_out, key.path, key.version);
         return 0;
 }
 
@@ -81,38 +62,16 @@ const Verb verb_ref = {
 
 /* ---- cert ---- */
 
-static int certificate_pem(const Buf *der, BIO *ret, Error *e) {
-        _cleanup_(X509_freep) X509 *cert = NULL;
-        const uint8_t *p = der->data;
-
-        cert = d2i_X509(NULL, &p, (long) der->len);
-        if (!cert)
-                return error_set(e, -CSIGN_E_BAD_ANSWER, "the key's certificate cannot be read");
-        return PEM_write_bio_X509(ret, cert) == 1 ? 0 : -ENOMEM;
-}
-
 static int cert_run(char *args[], size_t n, Error *e) {
-        _cleanup_(BIO_free_allp) BIO *pem = BIO_new(BIO_s_mem());
         _cleanup_(key_info_done) KeyInfo key = {};
-        char *text;
-        long len;
+        _cleanup_(buf_done) Buf pem = {};
         int r;
 
-        if (!pem)
-                return -ENOMEM;
         r = get_key(args[0], &key, e);
         if (r < 0)
                 return r;
-        if (key.n_certificates == 0)
-                return error_set(e, -CSIGN_E_NOT_FOUND, "key '%s' has no certificate", key.path);
-
-        for (size_t i = 0; i < (arg_own ? 1 : key.n_certificates); i++) {
-                r = certificate_pem(&key.certificates[i], pem, e);
-                if (r < 0)
-                        return r;
-        }
-        len = BIO_get_mem_data(pem, &text);
-        return output_file(arg_out, text, (size_t) len, e);
+        r = key_certificates_pem(&key, 0, arg_own ? 1 : SIZE_MAX, &pem, e);
+        return r < 0 ? r : output_file(arg_out, pem.data, pem.len, e);
 }
 
 static const Option cert_options[] = {

@@ -3,42 +3,25 @@
  * system's openssl.cnf. */
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/child.h"
 #include "cli/cli.h"
 #include "cli/files.h"
 #include "cli/folders.h"
 #include "cli/openssl-conf.h"
-#include "cli/output.h"
+#include "cli/temp-folder.h"
 
 #define INSTALLED_CONF MACHINE_FOLDER "/openssl.cnf"
 
 static const char *arg_module;
 
-static volatile sig_atomic_t child_pid;
-
 /* ---- the private openssl.cnf ---- */
 
-typedef struct TempConf {
-        char folder[PATH_MAX];
-        char file[PATH_MAX + 16];
-} TempConf;
-
-static void temp_conf_done(TempConf *t) {
-        if (t->file[0])
-                (void) unlink(t->file);
-        if (t->folder[0])
-                (void) rmdir(t->folder);
-}
-
-static int temp_conf_new(TempConf *t, Error *e) {
-        const char *tmp = getenv("TMPDIR");
+/* Readable for all: the command may change its user. */
+static int temp_conf(TempFolder *t, char ret[static TEMP_PATH_MAX], Error *e) {
         _cleanup_(buf_done) Buf text = {};
         char module[PATH_MAX], base[PATH_MAX];
         int r;
@@ -50,21 +33,8 @@ static int temp_conf_new(TempConf *t, Error *e) {
         r = openssl_conf_text(module, base, &text, e);
         if (r < 0)
                 return r;
-
-        (void) snprintf(t->folder, sizeof(t->folder), "%s/csign-run.XXXXXX",
-                        tmp && tmp[0] == '/' ? tmp : "/tmp");
-        if (!mkdtemp(t->folder)) {
-                r = error_set(e, -errno, "cannot make the temporary folder %s: %s", t->folder,
-                              strerror(errno));
-                t->folder[0] = 0;
-                return r;
-        }
-        /* Readable for all: the command may change its user. */
-        if (chmod(t->folder, 0711) < 0)
-                return error_set(e, -errno, "cannot open %s to others: %s", t->folder,
-                                 strerror(errno));
-        (void) snprintf(t->file, sizeof(t->file), "%s/openssl.cnf", t->folder);
-        return file_create(t->file, text.data, text.len, 0644, e);
+        r = temp_folder_new(t, 0711, e);
+        return r < 0 ? r : temp_folder_file(t, "openssl.cnf", &text, 0644, ret, e);
 }
 
 /* ---- the command ---- */
@@ -75,85 +45,16 @@ static int set_environment(const char *conf, Error *e) {
         return 0;
 }
 
-/* As a shell would: 127 when there is no such command, 126 when it cannot be run. */
-static int exec_command(char *args[]) {
-        Error e = {};
-
-        (void) execvp(args[0], args);
-        (void) error_set(&e, -errno, "cannot run %s: %s", args[0], strerror(errno));
-        output_error(&e, NULL);
-        return e.code == -ENOENT ? 127 : 126;
-}
-
-static void forward_signal(int sig) {
-        int saved = errno;
-
-        if (child_pid > 0)
-                (void) kill((pid_t) child_pid, sig);
-        errno = saved;
-}
-
-/* From a terminal the command gets ^C itself; what is sent to csign alone is passed on. */
-static void watch_signals(struct sigaction before[static NSIG]) {
-        static const int forwarded[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
-        static const int ignored[] = { SIGINT, SIGQUIT };
-        struct sigaction forward = { .sa_handler = forward_signal, .sa_flags = SA_RESTART };
-        struct sigaction ignore = { .sa_handler = SIG_IGN };
-
-        for (size_t i = 0; i < ELEMENTSOF(forwarded); i++)
-                (void) sigaction(forwarded[i], &forward, &before[forwarded[i]]);
-        for (size_t i = 0; i < ELEMENTSOF(ignored); i++)
-                (void) sigaction(ignored[i], &ignore, &before[ignored[i]]);
-}
-
-static void restore_signals(const struct sigaction before[static NSIG]) {
-        static const int all[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGINT, SIGQUIT };
-
-        for (size_t i = 0; i < ELEMENTSOF(all); i++)
-                (void) sigaction(all[i], &before[all[i]], NULL);
-}
-
-static int wait_command(pid_t pid, Error *e) {
-        int status;
-
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return error_set(e, -errno, "cannot wait for the command: %s",
-                                         strerror(errno));
-        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 static int run_beside(char *args[], Error *e) {
-        _cleanup_(temp_conf_done) TempConf conf = {};
-        struct sigaction before[NSIG] = {};
-        sigset_t all, mask;
-        pid_t pid;
+        _cleanup_(temp_folder_done) TempFolder temp = {};
+        char conf[TEMP_PATH_MAX];
         int r;
 
-        r = temp_conf_new(&conf, e);
-        if (r < 0)
-                return r;
-        r = set_environment(conf.file, e);
-        if (r < 0)
-                return r;
-
-        /* No signal between fork() and the moment when both know what to do with it. */
-        (void) sigfillset(&all);
-        (void) sigprocmask(SIG_SETMASK, &all, &mask);
-        watch_signals(before);
-        pid = fork();
-        if (pid == 0) {
-                restore_signals(before);
-                (void) sigprocmask(SIG_SETMASK, &mask, NULL);
-                r = exec_command(args);
-                (void) fflush(NULL);
-                _exit(r);
-        }
-        child_pid = pid;
-        (void) sigprocmask(SIG_SETMASK, &mask, NULL);
-        if (pid < 0)
-                return error_set(e, -errno, "cannot fork: %s", strerror(errno));
-        return wait_command(pid, e);
+        child_watch_signals();
+        r = temp_conf(&temp, conf, e);
+        if (r >= 0)
+                r = set_environment(conf, e);
+        return r < 0 ? r : child_run(&(Child){ .argv = args }, e);
 }
 
 static int run_run(char *args[], size_t n, Error *e) {
@@ -164,7 +65,7 @@ static int run_run(char *args[], size_t n, Error *e) {
         if (!arg_module && !getenv("CSIGN_MODULE") && !getenv("OPENSSL_CONF") &&
             access(INSTALLED_CONF, R_OK) == 0) {
                 r = set_environment(INSTALLED_CONF, e);
-                return r < 0 ? r : exec_command(args);
+                return r < 0 ? r : child_exec(args);
         }
         return run_beside(args, e);
 }
