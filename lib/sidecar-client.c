@@ -355,6 +355,7 @@ int sidecar_client_list_keys(SidecarClient *c, const char *prefix,
 
 typedef struct Sign {
         const SignRequest *req;
+        int fd; /* SignMessage only */
         Buf *sig;
         Receipt receipt;
 } Sign;
@@ -404,6 +405,15 @@ static int sign_fill(sd_bus_message *m, void *arg) {
         return r;
 }
 
+static int sign_message_fill(sd_bus_message *m, void *arg) {
+        const Sign *s = arg;
+        int r;
+
+        r = sd_bus_message_append(m, "sush", s->req->key_id, s->req->version,
+                                  scheme_name(s->req->scheme), s->fd);
+        return r < 0 ? r : append_options(m, s->req);
+}
+
 static int read_receipt_item(sd_bus_message *m, const char *name, void *arg) {
         Receipt *receipt = arg;
 
@@ -442,6 +452,28 @@ int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Rece
         int r;
 
         assert(req && req->key_id && req->hash && sig);
+
+        r = sidecar_bus_call(c->bus, &call, e);
+        if (r < 0)
+                return r;
+
+        if (receipt)
+                *receipt = s.receipt;
+        return 0;
+}
+
+int sidecar_client_sign_message(SidecarClient *c, const SignRequest *req, int fd, Buf *sig,
+                                Receipt *receipt, Error *e) {
+        Sign s = { .req = req, .fd = fd, .sig = sig };
+        const SidecarCall call = {
+                .method = "SignMessage", /* not repeatable, as Sign */
+                .fill = sign_message_fill,
+                .read = sign_read,
+                .arg = &s,
+        };
+        int r;
+
+        assert(req && req->key_id && req->hash == &hash_none && fd >= 0 && sig);
 
         r = sidecar_bus_call(c->bus, &call, e);
         if (r < 0)

@@ -56,7 +56,6 @@ static int read_request(SignItem *it) {
         it->req = (SignRequest){
                 .key_id = it->key_id,
                 .scheme = scheme_by_name(it->scheme),
-                .hash = hash_alg_by_name(it->hash),
                 .digest = it->digest.data,
                 .digest_len = it->digest.len,
                 .request_id = it->request_id,
@@ -64,11 +63,18 @@ static int read_request(SignItem *it) {
         if (it->req.scheme == SCHEME_NONE)
                 return error_set_rule(
                         &it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "scheme",
-                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss and ecdsa",
+                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss, ecdsa, ed25519, "
+                        "ml-dsa-44, ml-dsa-65 and ml-dsa-87",
                         it->scheme);
+        it->req.hash = scheme_hash_by_name(it->req.scheme, it->hash);
         if (!it->req.hash)
                 return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
-                                      "'%.32s' is not a hash that csign signs with", it->hash);
+                                      "'%.32s' is not a hash that csign signs with by %s", it->hash,
+                                      scheme_name(it->req.scheme));
+        if (it->req.hash == &hash_none)
+                return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "whole-message",
+                                      "%s signs messages, not digests: POST /v1/keys/{id}/messages",
+                                      scheme_name(it->req.scheme));
         if (it->mgf1_hash) {
                 it->req.mgf1_hash = hash_alg_by_name(it->mgf1_hash);
                 if (!it->req.mgf1_hash)

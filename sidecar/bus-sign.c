@@ -105,10 +105,13 @@ static int read_names(SignJob *job, const char *key_id, const char *scheme, cons
         if (job->req.scheme == SCHEME_NONE)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME,
                                  "scheme '%.32s' is not one of csign's", scheme);
-        job->req.hash = hash_alg_by_name(hash);
+        job->req.hash = scheme_hash_by_name(job->req.scheme, hash);
         if (!job->req.hash)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME,
-                                 "hash '%.32s' is not one of csign's", hash);
+                                 "hash '%.32s' is not one of csign's for %s", hash, scheme);
+        if (job->req.hash == &hash_none)
+                return error_set_rule(e, -CSIGN_E_UNSUPPORTED_SCHEME, "whole-message",
+                                      "%s signs messages, not digests: call SignMessage", scheme);
         snprintf(job->key_id, sizeof(job->key_id), "%s", key_id);
         job->req.key_id = job->key_id;
         return 0;

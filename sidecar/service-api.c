@@ -16,7 +16,7 @@
 
 #define IDLE_MAX   (64 + 8) /* connections that are kept */
 #define BODY_MAX   ((size_t) 256 * 1024)
-#define SPKI_MAX   1024
+#define SPKI_MAX   4096
 #define CERT_MAX   ((size_t) 16 * 1024)
 #define LIST_MAX   200
 #define USER_AGENT "csign-sidecar/" CSIGN_VERSION
