@@ -28,12 +28,17 @@ typedef struct Provider {
 
         const char *address; /* from the configuration section, or NULL */
         const char *timeout;
+        const char *message_max;
+        const OSSL_ALGORITHM *keymgmts, *signatures; /* what fits the libcrypto that loaded us */
         _Atomic(SidecarClient *) client;
         _Atomic(EVP_MD *) digests[HASH_IDS_MAX]; /* by HashAlg.id */
 } Provider;
 
 /* Does not connect yet.  NULL: the configuration is wrong. */
 SidecarClient *provider_client(Provider *p, Error *e);
+
+/* The largest message that is passed on whole, in bytes. */
+size_t provider_message_max(Provider *p);
 
 /* Belongs to the provider.  NULL: out of memory. */
 const EVP_MD *provider_digest(Provider *p, const HashAlg *hash);
@@ -45,12 +50,23 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name);
 
 #define SIGNATURE_NAME                                                                             \
         "CSIGN-HASH" /* private, so that no other provider's keys are ever offered to it */
+#define SIGNATURE_PURE_NAME "CSIGN-PURE" /* for keys that hash for themselves */
 
 extern const OSSL_DISPATCH keymgmt_rsa_functions[];
 extern const OSSL_DISPATCH keymgmt_ec_functions[];
+extern const OSSL_DISPATCH keymgmt_ed25519_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_44_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_65_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_87_functions[];
 extern const OSSL_DISPATCH signature_functions[];
+extern const OSSL_DISPATCH signature_pure_functions_3_0[];
+extern const OSSL_DISPATCH signature_pure_functions_3_4[];
 extern const OSSL_DISPATCH store_functions[];
 extern const OSSL_DISPATCH decoder_pem_functions[];
 extern const OSSL_DISPATCH decoder_rsa_functions[];
 extern const OSSL_DISPATCH decoder_ec_functions[];
+extern const OSSL_DISPATCH decoder_ed25519_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_44_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_65_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_87_functions[];
 extern const OSSL_DISPATCH encoder_text_functions[];
