@@ -37,6 +37,7 @@ typedef struct HttpRequest {
         const void *body;
         size_t body_len;
         const char *request_id; /* sent as X-Request-Id, or NULL */
+        const char *caller;     /* sent as Csign-Caller, or NULL */
         const char *accept;     /* NULL: application/json */
         uint64_t timeout_usec;  /* for the whole exchange; 0: 30 s */
 } HttpRequest;

@@ -61,10 +61,8 @@ static int item_resolve(SignItem *it, const Request *req) {
         return 0;
 }
 
-static void item_decide(SignItem *it, const Request *req, const json_t *json, const char *key_id) {
-        int r;
-
-        r = sign_item_read(it, json, key_id);
+/* r: of reading it. */
+static void item_decide(SignItem *it, const Request *req, int r) {
         if (r >= 0)
                 r = item_resolve(it, req);
         if (r >= 0)
@@ -113,6 +111,7 @@ static void batch_sign(Batch *b) {
 
 static int item_record(const SignItem *it, const Request *req, AuditRecord *rec) {
         const Key *k = it->reaches ? it->key : NULL;
+        uint8_t message_hash[SHA256_SIZE];
         SignEvent s = {
                 .request_id = it->request_id,
                 .principal = req->principal,
@@ -134,6 +133,12 @@ static int item_record(const SignItem *it, const Request *req, AuditRecord *rec)
 
         if (it->e.code == 0)
                 s.code = 0;
+        if (it->is_message) {
+                sha256(it->digest.data, it->digest.len, message_hash);
+                s.is_message = true;
+                s.digest = message_hash;
+                s.digest_len = sizeof(message_hash);
+        }
         return audit_entry_sign(rec, &s);
 }
 
@@ -194,10 +199,27 @@ static void write_result(JsonOut *o, const SignItem *it, const AuditRecord *rec)
         json_end_object(o);
 }
 
+/* A batch of one: its refusal is the request's. */
+static int run_one(Batch *b, Error *e) {
+        JsonOut o = JSON_OUT(&b->req->reply);
+        Request *req = b->req;
+        SignItem *it = &b->items[0];
+
+        batch_run(b);
+        snprintf(req->request_id, sizeof(req->request_id), "%s", it->request_id);
+        if (it->e.code != 0) {
+                *e = it->e;
+                return e->code;
+        }
+        req->status = 201;
+        write_result(&o, it, &b->records[0]);
+        return o.r;
+}
+
 int api_sign(Request *req, Error *e) {
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(batch_done) Batch b = {};
-        JsonOut o = JSON_OUT(&req->reply);
+        SignItem *it;
         int r;
 
         r = request_json(req, &root, e);
@@ -206,18 +228,35 @@ int api_sign(Request *req, Error *e) {
         if (r < 0)
                 return r;
 
-        item_decide(&b.items[0], req, root, req->params[0]);
-        if (!b.items[0].asked_id)
-                snprintf(b.items[0].request_id, ID_MAX, "%s", req->request_id);
-        batch_run(&b);
-        snprintf(req->request_id, sizeof(req->request_id), "%s", b.items[0].request_id);
-        if (b.items[0].e.code != 0) {
-                *e = b.items[0].e;
-                return e->code;
-        }
-        req->status = 201;
-        write_result(&o, &b.items[0], &b.records[0]);
-        return o.r;
+        it = &b.items[0];
+        item_decide(it, req, sign_item_read(it, root, req->params[0]));
+        if (!it->asked_id)
+                snprintf(it->request_id, ID_MAX, "%s", req->request_id);
+        return run_one(&b, e);
+}
+
+int api_sign_message(Request *req, Error *e) {
+        _cleanup_(batch_done) Batch b = {};
+        const char *scheme = form_get(&req->query, "scheme");
+        uint64_t version;
+        SignItem *it;
+        int r;
+
+        if (strcmp(req->content_type, "application/octet-stream") != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "the body must be application/octet-stream");
+        r = request_number(req, "version", UINT32_MAX, &version, e);
+        if (r >= 0)
+                r = batch_init(&b, req, 1);
+        if (r < 0)
+                return r;
+
+        it = &b.items[0];
+        item_decide(it, req,
+                    sign_item_read_message(it, req->params[0], (uint32_t) version,
+                                           scheme ? scheme : "", req->request_id, &req->body,
+                                           &req->caller));
+        return run_one(&b, e);
 }
 
 int api_sign_many(Request *req, Error *e) {
@@ -240,7 +279,8 @@ int api_sign_many(Request *req, Error *e) {
                 return r;
 
         for (size_t i = 0; i < b.n; i++)
-                item_decide(&b.items[i], req, json_array_get(list, i), NULL);
+                item_decide(&b.items[i], req,
+                            sign_item_read(&b.items[i], json_array_get(list, i), NULL));
         batch_run(&b);
 
         json_begin_object(&o, NULL);

@@ -33,6 +33,7 @@ typedef struct Request {
         uint8_t client_key[SHA256_SIZE]; /* of the TLS client's SubjectPublicKeyInfo */
         bool has_client_key;
         char content_type[64];
+        Buf caller; /* the header Csign-Caller, as it came */
         Buf body;
 
         Principal *principal; /* NULL on a route that asks no right */

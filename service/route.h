@@ -9,12 +9,14 @@
 #include "service/policy.h"
 #include "service/request.h"
 
+#define BODY_MESSAGE SIZE_MAX
+
 struct Route {
         const char *method;
         const char *pattern; /* "/v1/keys/{id}": a {} matches one segment of 1 to 63 characters */
         Right right;
         int (*fn)(Request *req, Error *e);
-        size_t body_max;   /* 0: no body */
+        size_t body_max;   /* 0: no body; BODY_MESSAGE: the configuration's message-max */
         const char *query; /* names, separated by blanks */
         bool oauth;        /* its problems have OAuth's form too */
 };

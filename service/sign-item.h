@@ -15,6 +15,7 @@ typedef struct SignItem {
         const char *asked_id, *key_id, *scheme, *hash, *mgf1_hash;
         uint32_t version, salt_len;
         Buf digest;
+        bool is_message; /* digest is all of the message */
         const json_t *caller;
 
         char request_id[ID_MAX]; /* asked_id, or a new one */
@@ -32,4 +33,8 @@ typedef struct SignItem {
 /* Reads it; key_id NULL: the item names its key.  A failure is in it->e: -CSIGN_E_BAD_REQUEST,
  * -CSIGN_E_UNSUPPORTED_SCHEME; request_id is set even then. */
 int sign_item_read(SignItem *it, const json_t *json, const char *key_id);
+/* The same for a message, from the parts of its request: takes *message; caller is base64 of JSON,
+ * or empty. */
+int sign_item_read_message(SignItem *it, const char *key_id, uint32_t version, const char *scheme,
+                           const char *request_id, Buf *message, const Buf *caller);
 void sign_item_done(SignItem *it);

@@ -315,6 +315,60 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t time
         return service_parse_signatures(answer.body.data, answer.body.len, items, n, e);
 }
 
+/* ---- signatures of whole messages ---- */
+
+int service_parse_signature(const void *data, size_t len, SignItem *item, Error *e) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        Error why = {};
+
+        if (json_parse(data, len, &root, &why) < 0 || parse_item(root, item, &why) < 0)
+                return bad_answer(e, "signature", &why);
+        if (item->r < 0) {
+                *e = item->e;
+                return item->r;
+        }
+        return 0;
+}
+
+/* The service's HTTP server refuses a body that is too large on its own, in no words of ours. */
+static int explain_size(const SignItem *item, const HttpResponse *answer, int r, Error *e) {
+        if (answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
+                return r;
+        return error_set(e, -CSIGN_E_TOO_LARGE,
+                         "the service does not take a message of %zu bytes: its limit is lower "
+                         "(message-max), or it has too many large ones at the moment",
+                         item->req->digest_len);
+}
+
+int service_sign_message(ServiceApi *s, SignItem *item, uint64_t timeout_usec, Error *e) {
+        _cleanup_(http_response_done) HttpResponse answer = {};
+        _cleanup_(buf_done) Buf path = {}, caller = {};
+        const SignRequest *sign = item->req;
+        HttpRequest req = {
+                .method = "POST",
+                .content_type = "application/octet-stream",
+                .body = sign->digest,
+                .body_len = sign->digest_len,
+                .request_id = sign->request_id,
+                .timeout_usec = timeout_usec,
+        };
+        int r;
+
+        r = buf_printf(&path, "/v1/keys/%s/messages?version=%u&scheme=%s", sign->key_id,
+                       sign->version, scheme_name(sign->scheme));
+        if (r >= 0)
+                r = buf_append_base64(&caller, item->caller, strlen(item->caller));
+        if (r < 0)
+                return error_set(e, r, "out of memory");
+
+        req.path = buf_str(&path);
+        req.caller = buf_str(&caller);
+        r = call(s, &req, &answer, e);
+        if (r < 0)
+                return explain_size(item, &answer, r, e);
+        return service_parse_signature(answer.body.data, answer.body.len, item, e);
+}
+
 /* ---- keys ---- */
 
 typedef struct KeyAnswer {
