@@ -5,12 +5,15 @@ ML-DSA needs OpenSSL 3.5 in every part of csign, so its tests run the whole stac
 the host's own OpenSSL says what it lacks."""
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import os
 import subprocess
 
 import pytest
 
+from peer import DBusError, Peer, Variant
 from stack import Stack, free_port, text
 
 ML_DSA = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
@@ -231,3 +234,276 @@ def test_older_parts_beside_newer_ones_say_what_they_lack(ml_dsa):
         assert done.returncode == 2 and NEEDS in text(done.stderr), text(done.stderr)
     finally:
         ml_dsa.stack.tree = True
+
+
+# ---- Ed25519 ----
+
+ED = "acme/mobile/pure-ed25519"
+MIB = 1 << 20
+
+
+class Ed25519:
+    def __init__(self, stack, folder):
+        self.stack, self.folder = stack, folder
+        self.file, self.sig = folder / "file", folder / "sig"
+        self.file.write_bytes(b"what is signed\n" * 1000)
+        if ED not in stack.keys:
+            stack.add_key(ED, "Ed25519")
+        self.key, self.uri = stack.keys[ED], f"csign://{ED}"
+        self.pub, self.crt = stack.public_key(ED, folder), stack.certificate(ED, folder)
+
+    def argv(self, file=None):
+        return "pkeyutl", "-sign", "-rawin", "-inkey", self.uri, "-in", file or self.file, "-out", self.sig
+
+    def verify(self, file=None):
+        out = self.stack.plain_openssl("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", self.pub, "-in",
+                                       file or self.file, "-sigfile", self.sig).stdout
+        assert b"Signature Verified Successfully" in out
+
+    def sized(self, size):
+        path = self.folder / "sized"
+        with open(path, "wb") as f:
+            f.write(b"begin")
+            f.truncate(size)
+        return path
+
+
+@pytest.fixture(scope="module")
+def ed(stack, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ed25519")
+    folder.chmod(0o755)
+    return Ed25519(stack, folder)
+
+
+@pytest.mark.provider
+@pytest.mark.parametrize("size", (1, 15000, 511 * 1024, 513 * 1024, 2 * MIB, 33 * MIB, 64 * MIB))
+def test_ed25519_messages_travel_whole(ed, size):
+    file = ed.sized(size)
+    ed.stack.openssl(*ed.argv(file))
+    ed.verify(file)
+    record = ed.stack.audit()[-1]["record"]
+    assert (record["scheme"], record["hash"]) == ("ed25519", "none")
+    assert record["message_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert "digest" not in record and record["result"] == "allowed"
+
+
+@pytest.mark.provider
+def test_ed25519_messages_have_a_limit(ed):
+    refused(ed.stack, "a message of 67108865 bytes is too large to be signed whole: the limit is 67108864",
+            *ed.argv(ed.sized(64 * MIB + 1)))
+    conf = ed.folder / "openssl.cnf"
+    conf.write_text(ed.stack.openssl_cnf.read_text().replace("[csign_sect]", "[csign_sect]\nmessage-max = 4K"))
+    env = ed.stack.environment() | {"OPENSSL_CONF": str(conf)}
+    refused(ed.stack, "the limit is 4096", *ed.argv(ed.sized(4097)), env=env)
+    ed.stack.openssl(*ed.argv(ed.sized(4096)), env=env)
+
+
+@pytest.mark.provider
+def test_ed25519_in_certificates_and_requests(ed):
+    crt, csr = ed.folder / "self.crt", ed.folder / "csr"
+    ed.stack.openssl("req", "-new", "-x509", "-key", ed.uri, "-subj", "/CN=x", "-out", crt)
+    ed.stack.plain_openssl("verify", "-CAfile", crt, "-check_ss_sig", crt)
+    ed.stack.openssl("req", "-new", "-key", ed.uri, "-subj", "/CN=y", "-out", csr)
+    done = ed.stack.plain_openssl("req", "-verify", "-noout", "-in", csr)
+    assert b"verify OK" in done.stdout + done.stderr
+    issued = ed.folder / "issued.crt"
+    ed.stack.openssl("x509", "-req", "-in", csr, "-CA", crt, "-CAkey", ed.uri, "-set_serial", "7", "-out", issued)
+    ed.stack.plain_openssl("verify", "-CAfile", crt, "-partial_chain", issued)
+    shown = ed.stack.plain_openssl("x509", "-in", ed.crt, "-noout", "-text").stdout
+    assert b"Public Key Algorithm: ED25519" in shown
+
+
+@pytest.mark.provider
+def test_ed25519_verifies_and_is_shown(ed):
+    ed.stack.openssl(*ed.argv())
+    done = ed.stack.openssl("pkeyutl", "-verify", "-rawin", "-inkey", ed.uri, "-in", ed.file, "-sigfile", ed.sig)
+    assert b"Signature Verified Successfully" in done.stdout
+    assert b"held by a csign service" in ed.stack.openssl("pkey", "-in", ed.uri, "-noout", "-text").stdout
+    assert ed.stack.openssl("pkey", "-in", ed.uri, "-pubout").stdout == ed.pub.read_bytes()
+    leak = ed.folder / "leak.pem"
+    refused(ed.stack, "stays there", "pkey", "-in", ed.uri, "-out", leak)
+    assert not leak.exists() or b"PRIVATE KEY" not in leak.read_bytes()
+
+
+@pytest.mark.provider
+def test_ed25519_by_reference_and_by_csign(ed):
+    ref = ed.folder / "ref.pem"
+    ref.write_bytes(ed.stack.csign("ref", ed.uri).stdout)
+    ed.stack.openssl("pkeyutl", "-sign", "-rawin", "-inkey", ref, "-in", ed.file, "-out", ed.sig)
+    ed.verify()
+    ed.stack.csign("sign", "--key", ed.uri, ed.file, "-o", ed.sig)
+    ed.verify()
+    ed.stack.csign("verify", "--cert", ed.crt, "--signature", ed.sig, ed.file)
+    ed.stack.csign("sign", "--key", ed.uri, os.devnull, "-o", ed.sig)  # nothing at all can be signed, too
+    ed.stack.csign("verify", "--cert", ed.crt, "--signature", ed.sig, os.devnull)
+    assert ed.stack.csign("verify", "--cert", ed.crt, "--signature", ed.sig, ed.file, check=False).returncode == 9
+
+
+@pytest.mark.provider
+def test_what_key_files_cannot_either(ed):
+    """`dgst` and `cms` take an Ed25519 key of csign where, and only where, they take one from a file."""
+    file_key, file_crt, out = ed.folder / "ed.key", ed.folder / "ed.crt", ed.folder / "out"
+    ed.stack.plain_openssl("genpkey", "-algorithm", "ED25519", "-out", file_key)
+    ed.stack.plain_openssl("req", "-x509", "-new", "-key", file_key, "-subj", "/CN=x", "-out", file_crt)
+
+    def both(*argv):
+        done = [ed.stack.openssl(*[{"KEY": k, "CRT": c}.get(a, a) for a in argv], check=False).returncode
+                for k, c in ((file_key, file_crt), (ed.uri, ed.crt))]
+        assert (done[0] == 0) == (done[1] == 0), argv
+        return done[1] == 0
+
+    newer = b"OpenSSL 3.0" not in ed.stack.openssl("version").stdout
+    assert both("dgst", "-sign", "KEY", "-out", out, ed.file) == newer
+    assert not both("dgst", "-sha256", "-sign", "KEY", "-out", out, ed.file)
+    cms = ("cms", "-sign", "-binary", "-in", ed.file, "-signer", "CRT", "-inkey", "KEY", "-out", out)
+    assert both(*cms, "-md", "sha512") == newer
+    both(*cms)
+    both(*cms, "-noattr")
+
+
+# ---- SignMessage, as others may call it ----
+
+def memory(content=b"message", seals=fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE):
+    fd = os.memfd_create("message", os.MFD_ALLOW_SEALING)
+    os.write(fd, content)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+def sign_message(ed, fd, scheme="ed25519", options=None, version=1, key=None):
+    with Peer(ed.stack.sidecar.socket, fds=True) as peer:
+        try:
+            return peer.call("SignMessage", "susha{sv}", key or ed.key["id"], version, scheme, 0, options or {}, fds=[fd])
+        finally:
+            os.close(fd)
+
+
+def test_sign_message_gives_signature_and_receipt(ed):
+    spki = base64.b64decode(ed.key["public_key"])
+    signature, receipt = sign_message(
+        ed, memory(), options={"public-key-sha256": Variant("ay", hashlib.sha256(spki).digest())})
+    record = ed.stack.audit(request_id=receipt["request-id"])[0]
+    assert record["number"] == receipt["record"]
+    assert record["record"]["caller"]["uid"] == os.geteuid()
+    ed.file.with_suffix(".m").write_bytes(b"message")
+    ed.sig.write_bytes(signature)
+    ed.verify(ed.file.with_suffix(".m"))
+
+
+@pytest.mark.parametrize("missing", (fcntl.F_SEAL_SEAL, fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, fcntl.F_SEAL_WRITE))
+def test_memory_that_could_change_is_refused(ed, missing):
+    every = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    with pytest.raises(DBusError) as caught:
+        sign_message(ed, memory(seals=every & ~missing))
+    assert caught.value.short == "BadRequest" and "sealed" in caught.value.message
+
+
+def test_what_is_no_memory_is_refused(ed):
+    for fd in (os.open(ed.file, os.O_RDONLY), os.open("/", os.O_RDONLY), os.pipe()[0]):
+        with pytest.raises(DBusError) as caught:
+            sign_message(ed, fd)
+        assert caught.value.short == "BadRequest"
+
+
+def test_each_method_signs_by_its_own_schemes(ed):
+    for scheme in ("ecdsa", "rsa-pss", "ml-dsa-65", "none", ""):
+        with pytest.raises(DBusError) as caught:
+            sign_message(ed, memory(), scheme)
+        assert caught.value.short == "UnsupportedScheme"
+    with Peer(ed.stack.sidecar.socket) as peer:
+        for hash_name in ("none", "SHA512", "mu"):
+            with pytest.raises(DBusError) as caught:
+                peer.call("Sign", "sussaya{sv}", ed.key["id"], 1, "ed25519", hash_name, bytes(64), {})
+            assert caught.value.short == "UnsupportedScheme"
+    with pytest.raises(DBusError) as caught:  # a key of another kind
+        sign_message(ed, memory(), key=ed.stack.keys["acme/mobile/release"]["id"])
+    assert caught.value.short == "UnsupportedScheme"
+    with pytest.raises(DBusError) as caught:
+        sign_message(ed, memory(), options={"public-key-sha256": Variant("ay", bytes(32))})
+    assert caught.value.short == "KeyChanged"
+    with pytest.raises(DBusError) as caught:
+        sign_message(ed, memory(), options={"salt-length": Variant("u", 32)})
+    assert caught.value.short == "BadRequest"
+
+
+# ---- the service's side ----
+
+def test_messages_of_accounts_alone(ed):
+    """The owner's API key administers, and so may not sign; the refusal names the message by its hash."""
+    status, _, body = ed.stack.api("POST", f"/v1/keys/{ed.key['id']}/messages?version=1&scheme=ed25519", b"message",
+                                   headers={"Content-Type": "application/octet-stream"}, raw=True)
+    assert status == 403 and body["type"] == "urn:csign:error:NotPermitted"
+    record = ed.stack.audit(request_id=body["request_id"])[-1]["record"]
+    assert record["message_sha256"] == hashlib.sha256(b"message").hexdigest()
+    assert record["rule"] == "separation-of-duties"
+
+
+@pytest.mark.parametrize("query, headers, word", (
+    ("version=1&scheme=ecdsa", {}, "does not sign whole messages|not a scheme that signs whole messages"),
+    ("version=1", {}, "not a scheme that signs whole messages"),
+    ("version=x&scheme=ed25519", {}, "version"),
+    ("version=1&scheme=ed25519&hash=none", {}, "hash"),
+    ("version=1&scheme=ed25519", {"Content-Type": "application/json"}, "octet-stream"),
+    ("version=1&scheme=ed25519", {"Csign-Caller": "!"}, "Csign-Caller"),
+    ("version=1&scheme=ed25519", {"Csign-Caller": base64.b64encode(b"[]").decode()}, "object"),
+    ("version=1&scheme=ed25519", {"Csign-Caller": base64.b64encode(b"{" + b" " * 4000 + b"}").decode()}, "2048"),
+))
+def test_malformed_messages_are_refused(ed, query, headers, word):
+    status, _, body = ed.stack.api("POST", f"/v1/keys/{ed.key['id']}/messages?{query}", b"message", raw=True,
+                                   headers={"Content-Type": "application/octet-stream"} | headers)
+    assert status == 400 and any(w in body["detail"] for w in word.split("|")), body
+
+
+def test_other_bodies_stay_small(ed):
+    """The limit is raised for messages, and for them alone; a body is not read before it is known to be wanted."""
+    for where in ("/v1/signatures", "/v1/keys", f"/v1/keys/{ed.key['id']}/signatures"):
+        with contextlib.suppress(OSError):  # it may close before all of it was sent
+            status, _, _ = ed.stack.api("POST", where, bytes(MIB), raw=True, headers={"Expect": "100-continue"})
+            assert status == 413
+
+
+def test_many_messages_at_once(ed):
+    """More than the service takes at a time: each is signed, or refused in a sentence, and it can go on after."""
+    file = ed.sized(4 * MIB)
+    processes = [subprocess.Popen([str(ed.stack.program("csign")), "sign", "--key", ed.uri, str(file), "-o",
+                                   str(ed.folder / f"sig-{i}")], env=ed.stack.environment(), stderr=subprocess.PIPE,
+                                  stdout=subprocess.DEVNULL) for i in range(12)]
+    for i, process in enumerate(processes):
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0 or "message-max" in text(said), text(said)
+        if process.returncode == 0:
+            ed.sig.write_bytes((ed.folder / f"sig-{i}").read_bytes())
+            ed.verify(file)
+    for _ in range(10):
+        ed.stack.openssl(*ed.argv(file))
+
+
+def test_limits_of_sidecar_and_service(fresh_stack, tmp_path):
+    tmp_path.chmod(0o755)
+    stack = fresh_stack(service_conf={"message-max": "1M"}, sidecar_conf={"message-max": "2M"})
+    ed = Ed25519(stack, tmp_path)
+    ed.stack.openssl(*ed.argv(ed.sized(MIB)))
+    ed.verify(ed.sized(MIB))
+    refused(stack, "the service does not take a message of 1048577 bytes", *ed.argv(ed.sized(MIB + 1)))
+    refused(stack, "the limit is 2097152", *ed.argv(ed.sized(2 * MIB + 1)))
+    ed.stack.openssl(*ed.argv(ed.sized(MIB)))
+
+
+def test_I4_a_corrupt_signature_of_a_message_goes_nowhere(fresh_stack, tmp_path):
+    tmp_path.chmod(0o755)
+    stack = fresh_stack(proxy=True)
+    ed = Ed25519(stack, tmp_path)
+    stack.openssl(*ed.argv())
+    assert stack.proxy.count("sign-message") == 1
+    ed.sig.unlink()
+    with stack.proxy.corrupting():
+        refused(stack, "does not verify", *ed.argv())
+    assert not ed.sig.exists() or ed.sig.stat().st_size == 0
+
+
+def test_sign_message_through_a_bus(bus_stack, tmp_path):
+    tmp_path.chmod(0o755)
+    ed = Ed25519(bus_stack, tmp_path)
+    file = ed.sized(40 * MIB)
+    bus_stack.openssl(*ed.argv(file))
+    ed.verify(file)
