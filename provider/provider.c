@@ -215,45 +215,57 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name) {
         return NULL;
 }
 
-/* ---- TLS groups ----
+/* ---- TLS ----
  *
- * libssl uses a group only if the provider that announces it is also the one whose EC keys it would
- * get.  When that happens to be us, we announce what `default` does. */
+ * libssl uses a group or a signature algorithm only if the provider that announces it is also the
+ * one whose keys it would get.  When that happens to be us, we announce what `default` does. */
 
-typedef struct Groups {
-        const char *capability;
+/* What of a capability is about keys that we manage: where this parameter begins so. */
+static const struct {
+        const char *capability, *param, *begin;
+} ours[] = {
+        { "TLS-GROUP", OSSL_CAPABILITY_TLS_GROUP_ALG, "EC" },
+        { "TLS-SIGALG", "tls-sigalg-name", "ML-DSA-" }, /* since 3.2; the others are libssl's own */
+};
+
+typedef struct Forward {
+        size_t which; /* of ours */
         OSSL_CALLBACK *cb;
         void *arg;
         int ok;
-} Groups;
+} Forward;
 
-static int forward_group(const OSSL_PARAM params[], void *arg) {
-        const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_CAPABILITY_TLS_GROUP_ALG);
-        const char *algorithm = NULL;
-        const Groups *g = arg;
+static int forward_one(const OSSL_PARAM params[], void *arg) {
+        const Forward *f = arg;
+        const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, ours[f->which].param);
+        const char *begin = ours[f->which].begin, *name = NULL;
 
-        if (!p || !OSSL_PARAM_get_utf8_string_ptr(p, &algorithm) || strcmp(algorithm, "EC") != 0)
+        if (!p || !OSSL_PARAM_get_utf8_string_ptr(p, &name) ||
+            strncmp(name, begin, strlen(begin)) != 0)
                 return 1;
-        return g->cb(params, g->arg);
+        return f->cb(params, f->arg);
 }
 
-static int forward_groups(OSSL_PROVIDER *def, void *arg) {
-        Groups *g = arg;
+static int forward_all(OSSL_PROVIDER *def, void *arg) {
+        Forward *f = arg;
 
-        g->ok = OSSL_PROVIDER_get_capabilities(def, g->capability, forward_group, g);
-        return g->ok;
+        f->ok = OSSL_PROVIDER_get_capabilities(def, ours[f->which].capability, forward_one, f);
+        return f->ok;
 }
 
 static int get_capabilities(void *provctx, const char *capability, OSSL_CALLBACK *cb, void *arg) {
-        Groups g = { .capability = capability, .cb = cb, .arg = arg, .ok = 1 };
         Provider *p = provctx;
 
-        if (strcmp(capability, "TLS-GROUP") != 0)
-                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(ours); i++) {
+                Forward f = { .which = i, .cb = cb, .arg = arg, .ok = 1 };
 
-        /* There is only one. */
-        (void) OSSL_PROVIDER_do_all(p->libctx, forward_groups, &g);
-        return g.ok;
+                if (strcmp(ours[i].capability, capability) != 0)
+                        continue;
+                /* There is only one. */
+                (void) OSSL_PROVIDER_do_all(p->libctx, forward_all, &f);
+                return f.ok;
+        }
+        return 0;
 }
 
 static const OSSL_DISPATCH provider_functions[] = {

@@ -8,13 +8,14 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import subprocess
 
 import pytest
 
 from peer import DBusError, Peer, Variant
-from stack import Stack, free_port, text
+from stack import Stack, base_env, free_port, text, tool
 
 ML_DSA = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
 NEEDS = "ML-DSA needs OpenSSL 3.5 or newer"
@@ -179,7 +180,7 @@ def test_a_tls_server_with_an_ml_dsa_key(ml_dsa):
         # The built-in authority of the key's root TSG is the trust.
         ca = ml_dsa.folder / "ca.pem"
         ca.write_text(ml_dsa.stack.api("GET", "/v1/authorities?tsg=acme", status=200)["certificates"])
-        done = ml_dsa.stack.plain_openssl("s_client", "-connect", f"localhost:{port}", "-CAfile", ca,
+        done = ml_dsa.stack.plain_openssl("s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca,
                                           "-verify_return_error", "-purpose", "any", input=b"")
         assert b"Peer signature type: mldsa65" in done.stdout, text(done.stdout)
     finally:
@@ -507,3 +508,62 @@ def test_sign_message_through_a_bus(bus_stack, tmp_path):
     file = ed.sized(40 * MIB)
     bus_stack.openssl(*ed.argv(file))
     ed.verify(file)
+
+
+# ---- the program's own keys, with csign before default ----
+
+class Own:
+    """An openssl that looks to csign first, and a plain one of the same release."""
+
+    def __init__(self, stack, folder, algorithm):
+        self.stack, self.folder, self.algorithm = stack, folder, algorithm
+        modules = folder / "modules"
+        modules.mkdir()
+        (modules / "csign.so").symlink_to(stack.program("csign.so"))
+        self.env = base_env() | {"OPENSSL_CONF": os.devnull, "OPENSSL_MODULES": str(modules)}
+        self.key, self.pub, self.crt, self.sig = (folder / n for n in ("own.key", "own.pub", "own.crt", "own.sig"))
+        self.file = folder / "file"
+        self.file.write_bytes(b"what is signed\n" * 100)
+
+    def csign_first(self, verb, *argv, **options):
+        return self.stack.openssl(verb, "-provider", "csign", "-provider", "default", *argv, env=self.env, **options)
+
+    def plain(self, *argv, **options):
+        return self.stack.host([tool("openssl"), *argv], env=base_env(), **options)
+
+    def handshake(self, server_first, client_first):
+        port = free_port()
+        argv = ["openssl", "s_server", "-accept", port, "-cert", self.crt, "-key", self.key, "-www"]
+        if server_first:
+            argv[2:2] = ["-provider", "csign", "-provider", "default"]
+        server = subprocess.Popen(self.stack.tree_argv(*argv), env=self.env, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            assert any(b"ACCEPT" in line for line in server.stdout)
+            client = self.csign_first if client_first else self.plain
+            return client("s_client", "-connect", f"127.0.0.1:{port}", input=b"", check=False).stdout
+        finally:
+            server.kill()
+            server.wait()
+
+
+@pytest.mark.provider
+@pytest.mark.uninstrumented  # s_server would need the sanitizer's library
+@pytest.mark.parametrize("algorithm, peer", (("ED25519", "ed25519"), ("ML-DSA-44", "mldsa44"), ("ML-DSA-65", "mldsa65"),
+                                             ("ML-DSA-87", "mldsa87")))
+def test_I7_own_keys_are_left_alone(stack, tmp_path, algorithm, peer):
+    tmp_path.chmod(0o755)
+    own = Own(stack, tmp_path, algorithm)
+    done = own.csign_first("genpkey", "-algorithm", algorithm, "-out", own.key, check=False)
+    if algorithm != "ED25519" and b"OpenSSL 3.0" in own.plain("version").stdout:
+        assert done.returncode != 0
+        return
+    own.csign_first("pkey", "-in", own.key, "-pubout", "-out", own.pub)
+    own.csign_first("pkey", "-in", own.key, "-noout", "-check", "-text")
+    for sign, verify in itertools.product((own.csign_first, own.plain), repeat=2):
+        sign("pkeyutl", "-sign", "-rawin", "-inkey", own.key, "-in", own.file, "-out", own.sig)
+        verify("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", own.pub, "-in", own.file, "-sigfile", own.sig)
+    own.csign_first("req", "-x509", "-new", "-key", own.key, "-subj", "/CN=x", "-out", own.crt)
+    own.plain("verify", "-CAfile", own.crt, "-check_ss_sig", own.crt)
+    for server_first, client_first in ((True, False), (False, True), (True, True)):
+        assert f"Peer signature type: {peer}".encode() in own.handshake(server_first, client_first)
