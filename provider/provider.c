@@ -158,14 +158,14 @@ static int parse_timeout(const char *text, uint64_t *ret, Error *e) {
         return 0;
 }
 
-size_t provider_message_max(Provider *p) {
+int provider_check_message(Provider *p, uint64_t len, Error *e) {
         size_t max = MESSAGE_MAX_DEFAULT;
+        Error why = {};
 
-        /* One that cannot be understood is as good as none: what is larger is refused with the
-         * limit's name. */
-        if (p->message_max)
-                (void) config_bytes(p->message_max, &max, NULL);
-        return max;
+        if (p->message_max && config_bytes(p->message_max, &max, &why) < 0)
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "message-max in openssl.cnf: %s",
+                                 why.detail);
+        return message_check_size(len, max, e);
 }
 
 SidecarClient *provider_client(Provider *p, Error *e) {

@@ -37,8 +37,8 @@ typedef struct Provider {
 /* Does not connect yet.  NULL: the configuration is wrong. */
 SidecarClient *provider_client(Provider *p, Error *e);
 
-/* The largest message that is passed on whole, in bytes. */
-size_t provider_message_max(Provider *p);
+/* Whether a message may be passed on whole: -CSIGN_E_TOO_LARGE; or the configuration is wrong. */
+int provider_check_message(Provider *p, uint64_t len, Error *e);
 
 /* Belongs to the provider.  NULL: out of memory. */
 const EVP_MD *provider_digest(Provider *p, const HashAlg *hash);

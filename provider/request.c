@@ -206,7 +206,7 @@ int request_sign_message(const Key *k, const Message *m, int fd, Buf *sig, Error
         };
         int own = -1, r;
 
-        r = message_check_size(m->len, provider_message_max(k->prov), e);
+        r = provider_check_message(k->prov, m->len, e);
         if (r >= 0)
                 r = sign_request_check(&req, k->alg, e);
         if (r < 0)

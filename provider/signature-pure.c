@@ -248,7 +248,10 @@ static int init(void *ctx, Operation op, void *provkey, const OSSL_PARAM params[
         c->mu_is_given = 0;
         message_drop(c);
         shadow_drop(c);
-        return c->remote ? pure_set_ctx_params(c, params) : shadow_start(c, params);
+        if (c->remote ? pure_set_ctx_params(c, params) : shadow_start(c, params))
+                return 1;
+        c->op = OP_NONE;
+        return 0;
 }
 
 static int pure_sign_init(void *ctx, void *provkey, const OSSL_PARAM params[]) {
@@ -304,9 +307,7 @@ static int gather(PureCtx *c, const uint8_t *data, size_t len) {
         Error e = {};
         int r;
 
-        r = c->remote
-                    ? message_check_size((uint64_t) c->len + len, provider_message_max(c->prov), &e)
-                    : 0;
+        r = c->remote ? provider_check_message(c->prov, (uint64_t) c->len + len, &e) : 0;
         if (r >= 0 && c->fd < 0) {
                 c->fd = message_new();
                 r = c->fd < 0 ? c->fd : 0;

@@ -116,20 +116,54 @@ static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int id
 /* ---- large bodies ----
  *
  * evhttp reads a whole body before it asks anybody, up to one limit for all.  So that limit is
- * small, and raised for a connection on which a message to be signed begins, if few others have
- * one. */
+ * small, and raised for a connection on which a message to be signed begins, if it brings a good
+ * token and few others have one.  A client that got no larger limit for its token learns that with
+ * its next request. */
 
-static bool begins_message(struct evbuffer *in) {
-        static const char begin[] = "POST /v1/keys/", end[] = "/messages";
-        char line[128], *path;
-        ssize_t n = evbuffer_copyout(in, line, sizeof(line) - 1);
+/* Cuts the text behind the value of a header off, and returns the value. */
+static char *header_value(char *head, const char *name) {
+        char *value = strcasestr(head, name);
 
-        if (n < (ssize_t) sizeof(begin) - 1 || memcmp(line, begin, sizeof(begin) - 1) != 0)
+        if (!value)
+                return NULL;
+        value += strlen(name);
+        value += strspn(value, " ");
+        value[strcspn(value, "\r\n")] = '\0';
+        return value;
+}
+
+static bool is_authentic(const Connection *c, char *head) {
+        Authn *authn = &c->loop->server->service->authn;
+        SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+        uint8_t client_key[SHA256_SIZE];
+        Principal *principal = NULL;
+        Bearer bearer = {};
+        Error e = {};
+        bool good;
+
+        bearer_parse(header_value(head, "\r\nAuthorization:"), &bearer);
+        good = authn_principal(authn, &bearer, tls_client_key(ssl, client_key) ? client_key : NULL,
+                               &principal, &e) >= 0;
+        principal_unref(principal);
+        return good;
+}
+
+static bool begins_message(const Connection *c, struct evbuffer *in) {
+        static const char begin[] = "POST /v1/keys/";
+        char head[8192]; /* our sidecar's has less, in one piece */
+        ssize_t n = evbuffer_copyout(in, head, sizeof(begin) - 1);
+        size_t line;
+        bool is;
+
+        if (n < (ssize_t) sizeof(begin) - 1 || memcmp(head, begin, sizeof(begin) - 1) != 0)
                 return false;
-        line[n] = '\0';
-        path = line + strlen("POST ");
-        path[strcspn(path, "? \r\n")] = '\0';
-        return strstr(path, end) != NULL;
+
+        n = evbuffer_copyout(in, head, sizeof(head) - 1);
+        head[n] = '\0';
+        line = strcspn(head, "\r\n");
+        is = memmem(head, line, "/messages", strlen("/messages")) && is_authentic(c, head + line);
+        erase(head, (size_t) n);
+        return is;
 }
 
 static bool large_take(Server *s) {
@@ -147,7 +181,7 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
         Connection *c = arg;
         Server *s = c->loop->server;
 
-        if (info->n_added == 0 || c->large || !begins_message(in))
+        if (info->n_added == 0 || c->large || !begins_message(c, in))
                 return;
         bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **) &http);
         if (!http || !large_take(s))

@@ -330,18 +330,47 @@ int service_parse_signature(const void *data, size_t len, SignItem *item, Error 
         return 0;
 }
 
-/* The service's HTTP server refuses a body that is too large on its own, in no words of ours. */
-static int explain_size(const SignItem *item, const HttpResponse *answer, int r, Error *e) {
-        if (answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
+static int post_message(ServiceApi *s, const HttpRequest *req, HttpResponse *answer,
+                        uint64_t deadline, Error *e) {
+        HttpRequest one = *req;
+
+        one.timeout_usec = time_left(deadline);
+        return call(s, &one, answer, e);
+}
+
+/* The service's HTTP server refuses a large body on its own, in no words of ours and before it was
+ * read, also when it does not take our token.  Another question gets a better answer, or mends it.
+ */
+static int post_message_again(ServiceApi *s, const HttpRequest *req, HttpResponse *answer,
+                              uint64_t deadline, Error *e) {
+        WhoAmI who;
+        int r;
+
+        *e = (Error){};
+        http_response_done(answer);
+        r = service_whoami(s, time_left(deadline), &who, e);
+        if (r >= 0)
+                r = post_message(s, req, answer, deadline, e);
+        if (r >= 0 || answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
                 return r;
         return error_set(e, -CSIGN_E_TOO_LARGE,
                          "the service does not take a message of %zu bytes: its limit is lower "
                          "(message-max), or it has too many large ones at the moment",
-                         item->req->digest_len);
+                         req->body_len);
+}
+
+static int exchange_message(ServiceApi *s, const HttpRequest *req, SignItem *item,
+                            uint64_t deadline, Error *e) {
+        _cleanup_(http_response_done) HttpResponse answer = {};
+        int r;
+
+        r = post_message(s, req, &answer, deadline, e);
+        if (r < 0 && answer.status == 413 && r != -CSIGN_E_TOO_LARGE)
+                r = post_message_again(s, req, &answer, deadline, e);
+        return r < 0 ? r : service_parse_signature(answer.body.data, answer.body.len, item, e);
 }
 
 int service_sign_message(ServiceApi *s, SignItem *item, uint64_t timeout_usec, Error *e) {
-        _cleanup_(http_response_done) HttpResponse answer = {};
         _cleanup_(buf_done) Buf path = {}, caller = {};
         const SignRequest *sign = item->req;
         HttpRequest req = {
@@ -350,7 +379,6 @@ int service_sign_message(ServiceApi *s, SignItem *item, uint64_t timeout_usec, E
                 .body = sign->digest,
                 .body_len = sign->digest_len,
                 .request_id = sign->request_id,
-                .timeout_usec = timeout_usec,
         };
         int r;
 
@@ -363,10 +391,7 @@ int service_sign_message(ServiceApi *s, SignItem *item, uint64_t timeout_usec, E
 
         req.path = buf_str(&path);
         req.caller = buf_str(&caller);
-        r = call(s, &req, &answer, e);
-        if (r < 0)
-                return explain_size(item, &answer, r, e);
-        return service_parse_signature(answer.body.data, answer.body.len, item, e);
+        return exchange_message(s, &req, item, now_usec() + timeout_usec, e);
 }
 
 /* ---- keys ---- */

@@ -10,12 +10,15 @@ import fcntl
 import hashlib
 import itertools
 import os
+import socket
+import sqlite3
+import ssl
 import subprocess
 
 import pytest
 
 from peer import DBusError, Peer, Variant
-from stack import Stack, base_env, free_port, text, tool
+from stack import Stack, base_env, free_port, text, tool, wait_until
 
 ML_DSA = ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
 NEEDS = "ML-DSA needs OpenSSL 3.5 or newer"
@@ -297,6 +300,8 @@ def test_ed25519_messages_have_a_limit(ed):
     env = ed.stack.environment() | {"OPENSSL_CONF": str(conf)}
     refused(ed.stack, "the limit is 4096", *ed.argv(ed.sized(4097)), env=env)
     ed.stack.openssl(*ed.argv(ed.sized(4096)), env=env)
+    conf.write_text(conf.read_text().replace("4K", "much"))
+    refused(ed.stack, "message-max in openssl.cnf: 'much' is not a size", *ed.argv(), env=env)
 
 
 @pytest.mark.provider
@@ -477,6 +482,63 @@ def test_many_messages_at_once(ed):
             ed.verify(file)
     for _ in range(10):
         ed.stack.openssl(*ed.argv(file))
+
+
+def begin_message(stack, token):
+    """A connection on which a large message has begun, and does not go on.  Returns it, and what came back."""
+    connection = socket.create_connection(("127.0.0.1", stack.port), timeout=10)
+    tls = ssl.create_default_context(cafile=str(stack.ca)).wrap_socket(connection, server_hostname="localhost")
+    tls.sendall(f"POST /v1/keys/{stack.keys[ED]['id']}/messages?version=1&scheme=ed25519 HTTP/1.1\r\n"
+                f"Host: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/octet-stream\r\n"
+                f"Expect: 100-continue\r\nContent-Length: {4 * MIB}\r\n\r\n".encode())
+    return tls, tls.recv(4096)
+
+
+def test_only_known_clients_may_begin_large_messages(fresh_stack, tmp_path):
+    """Others could keep the few places that there are."""
+    tmp_path.chmod(0o755)
+    stack = fresh_stack()
+    ed, held = Ed25519(stack, tmp_path), []
+    for token in ("csk_" + "a" * 43, "", "cst_" + "a" * 43) * 4:
+        tls, answer = begin_message(stack, token)
+        assert answer.startswith(b"HTTP/1.1 413"), answer
+        tls.close()
+    for _ in range(8):
+        tls, answer = begin_message(stack, stack.api_key)
+        assert answer.startswith(b"HTTP/1.1 100"), answer
+        held.append(tls)
+    refused(stack, "it has too many large ones at the moment", *ed.argv(ed.sized(2 * MIB)))
+    stack.openssl(*ed.argv())
+    ed.verify()
+    for tls in held:
+        tls.close()
+    wait_until("the places are free again", lambda: stack.openssl(*ed.argv(ed.sized(2 * MIB)), check=False).returncode == 0)
+
+
+def test_a_large_message_of_one_who_may_no_more_is_told_so(fresh_stack, tmp_path):
+    """The refusal comes before the body was read, and yet says what it is about."""
+    tmp_path.chmod(0o755)
+    stack = fresh_stack()
+    ed = Ed25519(stack, tmp_path)
+    stack.openssl(*ed.argv(ed.sized(2 * MIB)))
+    stack.api("PATCH", f"/v1/accounts/{stack.sidecar.client_id}", {"state": "disabled"}, status=200)
+    refused(stack, "disabled", *ed.argv(ed.sized(2 * MIB)))
+
+
+def test_a_token_that_is_not_known_any_more_is_replaced(fresh_stack, tmp_path):
+    tmp_path.chmod(0o755)
+    stack = fresh_stack()
+    ed = Ed25519(stack, tmp_path)
+    stack.openssl(*ed.argv(ed.sized(2 * MIB)))
+    stack.service.stop()
+    with contextlib.closing(sqlite3.connect(stack.state / "csign.db")) as db:
+        db.execute("DELETE FROM tokens")
+        db.commit()
+    for path in stack.state.glob("csign.db*"):
+        os.chown(path, *(os.stat(stack.state)[4:6]))
+    stack.service.start()
+    stack.openssl(*ed.argv(ed.sized(2 * MIB)))
+    ed.verify(ed.sized(2 * MIB))
 
 
 def test_limits_of_sidecar_and_service(fresh_stack, tmp_path):
