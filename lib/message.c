@@ -56,21 +56,23 @@ int message_of(const void *data, size_t len) {
         return fd;
 }
 
-int message_copy(int fd) {
+int message_copy(int fd, size_t len) {
         struct stat st;
         void *data;
         int copy, r;
 
         if (fstat(fd, &st) < 0)
                 return -errno;
+        if ((uint64_t) st.st_size < len)
+                return -ENODATA;
         copy = message_new();
-        if (copy < 0 || st.st_size == 0)
+        if (copy < 0 || len == 0)
                 return copy;
 
-        data = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        r = data == MAP_FAILED ? -errno : message_append(copy, data, (size_t) st.st_size);
+        data = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+        r = data == MAP_FAILED ? -errno : message_append(copy, data, len);
         if (data != MAP_FAILED)
-                munmap(data, (size_t) st.st_size);
+                munmap(data, len);
         if (r < 0) {
                 close(copy);
                 return r;

@@ -21,8 +21,8 @@ int message_seal(int fd);
 /* All of that.  Returns the descriptor. */
 int message_of(const void *data, size_t len);
 
-/* A copy of a message that is not sealed yet, or is: to be appended to. */
-int message_copy(int fd);
+/* A copy of the first len bytes of a message that is not sealed yet, or is: to be appended to. */
+int message_copy(int fd, size_t len);
 
 typedef struct Message {
         const uint8_t *data; /* never NULL */

@@ -42,6 +42,7 @@ typedef struct PureCtx {
         EVP_MD_CTX *mu;
         int fd; /* -1: none */
         size_t len;
+        pid_t pid; /* whose fd it is */
 
         EVP_MD_CTX *shadow_md; /* owns shadow */
         EVP_PKEY_CTX *shadow;
@@ -104,7 +105,8 @@ static void *pure_dupctx(void *ctx) {
         *to = *from;
         to->key = from->key ? key_ref(from->key) : NULL;
         to->mu = from->mu ? md_ctx_dup(from->mu) : NULL;
-        to->fd = from->fd >= 0 ? message_copy(from->fd) : -1;
+        to->fd = from->fd >= 0 ? message_copy(from->fd, from->len) : -1;
+        to->pid = getpid();
         to->shadow_md = from->shadow_md ? md_ctx_dup(from->shadow_md) : NULL;
         to->shadow = to->shadow_md ? EVP_MD_CTX_get_pkey_ctx(to->shadow_md) : NULL;
         if ((from->mu && !to->mu) || (from->fd >= 0 && to->fd < 0) ||
@@ -168,6 +170,8 @@ static int set_fixed(const PureCtx *c, const OSSL_PARAM *p, int usual, const cha
 
 /* Names that 3.0's headers do not have are written out. */
 static int set_remote(PureCtx *c, const OSSL_PARAM *p) {
+        if (c->mu || c->fd >= 0)
+                return refuse_setting(c, p->key, "the message has begun already");
         if (strcmp(p->key, "context-string") == 0)
                 return set_context(c, p);
         if (strcmp(p->key, "instance") == 0)
@@ -303,15 +307,30 @@ static int stream(PureCtx *c, const uint8_t *data, size_t len) {
         return c->mu && EVP_DigestUpdate(c->mu, data, len) == 1;
 }
 
+/* A file of our own: what a process that forked in the middle of a message has is also its
+ * parent's, and the other one may go on writing to it. */
+static int own_file(PureCtx *c) {
+        int fd;
+
+        if (c->fd >= 0 && c->pid == getpid())
+                return 0;
+        fd = c->fd >= 0 ? message_copy(c->fd, c->len) : message_new();
+        if (fd < 0)
+                return fd;
+        if (c->fd >= 0)
+                close(c->fd);
+        c->fd = fd;
+        c->pid = getpid();
+        return 0;
+}
+
 static int gather(PureCtx *c, const uint8_t *data, size_t len) {
         Error e = {};
         int r;
 
         r = c->remote ? provider_check_message(c->prov, (uint64_t) c->len + len, &e) : 0;
-        if (r >= 0 && c->fd < 0) {
-                c->fd = message_new();
-                r = c->fd < 0 ? c->fd : 0;
-        }
+        if (r >= 0)
+                r = own_file(c);
         if (r >= 0)
                 r = message_append(c->fd, data, len);
         if (r < 0)
@@ -390,12 +409,9 @@ static int sign_whole(PureCtx *c, const Message *m, int fd, uint8_t *sig, size_t
 /* What was gathered, sealed and mapped. */
 static int gathered(PureCtx *c, Message *ret) {
         Error e = {};
-        int r = 0;
+        int r;
 
-        if (c->fd < 0) {
-                c->fd = message_new();
-                r = c->fd < 0 ? c->fd : 0;
-        }
+        r = own_file(c);
         if (r >= 0)
                 r = message_seal(c->fd);
         if (r >= 0)

@@ -9,6 +9,7 @@
 
 #include "lib/message.h"
 #include "sidecar/bus.h"
+#include "sidecar/clock.h"
 #include "sidecar/sign-args.h"
 
 typedef struct MessageCall {
@@ -39,19 +40,25 @@ static int read_arguments(sd_bus_message *m, MessageCall *c, Error *e) {
         return sign_args_options(m, job, e);
 }
 
+/* What is left of the call's time; at least a millisecond. */
+static uint64_t time_left(const MessageCall *c) {
+        uint64_t now = now_usec();
+
+        return c->job.deadline > now + 1000 ? c->job.deadline - now : 1000;
+}
+
 static int get_key(MessageCall *c) {
         BusCall *call = &c->call;
+        SignJob *job = &c->job;
         int r;
 
-        c->job.key = key_cache_by_id(call->setup->keys, c->job.key_id, c->job.req.version,
-                                     KEY_PATH_FRESH_USEC);
-        if (c->job.key)
+        job->key = key_cache_by_id(call->setup->keys, job->key_id, job->req.version,
+                                   KEY_PATH_FRESH_USEC);
+        if (job->key)
                 return 0;
-        r = service_get_key(call->setup->api, NULL, c->job.key_id, c->job.req.version,
-                            call->request_id, call->setup->config.timeout_usec, &c->job.key,
-                            &call->e);
-        return r < 0 ? r
-                     : key_cache_put(call->setup->keys, c->job.key, c->job.req.version, &call->e);
+        r = service_get_key(call->setup->api, NULL, job->key_id, job->req.version, call->request_id,
+                            time_left(c), &job->key, &call->e);
+        return r < 0 ? r : key_cache_put(call->setup->keys, job->key, job->req.version, &call->e);
 }
 
 /* On a thread.  Nobody gets a signature that this process has not checked (I4). */
@@ -66,8 +73,7 @@ static int run(BusCall *call) {
         if (r >= 0)
                 r = sign_args_admit(call, job, &call->e);
         if (r >= 0)
-                r = service_sign_message(call->setup->api, &job->item,
-                                         call->setup->config.timeout_usec, &call->e);
+                r = service_sign_message(call->setup->api, &job->item, time_left(c), &call->e);
         return r < 0 ? r
                      : sign_request_verify(&job->req, job->key->public_key, job->item.sig.data,
                                            job->item.sig.len, &call->e);

@@ -44,7 +44,7 @@ static void a_copy_goes_on_where_the_first_is_sealed(void **state) {
 
         assert_int_equal(message_append(fd, "abc", 3), 0);
         assert_int_equal(message_seal(fd), 0);
-        copy = message_copy(fd);
+        copy = message_copy(fd, 3);
         assert_true(copy >= 0);
         assert_int_equal(message_append(copy, "def", 3), 0);
         assert_int_equal(message_seal(copy), 0);
@@ -52,6 +52,8 @@ static void a_copy_goes_on_where_the_first_is_sealed(void **state) {
         assert_memory_equal(m.data, "abcdef", 6);
         message_unmap(&m);
         close(copy);
+
+        assert_int_equal(message_copy(fd, 4), -ENODATA);
         close(fd);
 }
 
