@@ -76,7 +76,9 @@ static int key_create(char *args[], size_t n, Error *e) {
 }
 
 static const Option key_create_options[] = {
-        { "algorithm", "NAME", "P-256 (default) P-384 P-521 RSA-2048 RSA-3072 RSA-4096",
+        { "algorithm", "NAME",
+          "P-256 (default) P-384 P-521 RSA-2048 RSA-3072 RSA-4096 Ed25519 "
+          "ML-DSA-44 ML-DSA-65 ML-DSA-87",
           &arg_algorithm },
         { "description", "TEXT", "what it is for", &arg_description },
         { "certificate", "WHICH", "builtin (default: from the built-in CA) or none",

@@ -24,17 +24,17 @@ static bool arg_pss;
 /* How to sign with the key: its scheme and hash, as asked for or as is usual. */
 static int choose_scheme(const KeyAlg *alg, Scheme *ret_scheme, const HashAlg **ret_hash,
                          Error *e) {
-        Scheme scheme = strcmp(alg->ossl_type, "RSA") != 0 ? SCHEME_ECDSA
-                        : arg_pss                          ? SCHEME_RSA_PSS
-                                                           : SCHEME_RSA_PKCS1;
-        const HashAlg *hash = hash_alg_by_name(arg_hash ? arg_hash : alg->default_hash);
+        bool pss = arg_pss && strcmp(alg->ossl_type, "RSA") == 0;
+        Scheme scheme = pss ? SCHEME_RSA_PSS : scheme_of_key(alg);
+        const HashAlg *hash = scheme_hash_by_name(scheme, arg_hash ? arg_hash : alg->default_hash);
 
         if (arg_pss && scheme != SCHEME_RSA_PSS)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME,
                                  "--pss needs an RSA key, this is %s", alg->name);
         if (!hash)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME,
-                                 "csign does not sign with hash '%s'", arg_hash);
+                                 "csign does not sign with hash '%s' and %s", arg_hash,
+                                 scheme_name(scheme));
         *ret_scheme = scheme;
         *ret_hash = hash;
         return 0;
@@ -66,23 +66,29 @@ static int sign_file(SidecarClient *c, const KeyInfo *key, const char *file, con
                      Receipt *receipt, Error *e) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_(buf_done) Buf sig = BUF_MAX(SIGNATURE_MAX);
-        uint8_t digest[DIGEST_MAX];
-        SignRequest req = { .key_id = key->id, .version = key->version, .digest = digest };
+        _cleanup_(content_done) Content content = CONTENT_NONE;
+        SignRequest req = { .key_id = key->id, .version = key->version };
         int r;
 
+        r = sign_check_library(key->alg, NULL, e);
+        if (r < 0)
+                return r;
         r = key_info_pkey(key, &pkey, e);
         if (r < 0)
                 return r;
         r = choose_scheme(key->alg, &req.scheme, &req.hash, e);
         if (r < 0)
                 return r;
-        r = file_digest(file, req.hash, digest, e);
+        r = content_read(file, req.hash, pkey, &content, e);
         if (r < 0)
                 return r;
-        req.digest_len = req.hash->size;
+        req.digest = content.data;
+        req.digest_len = content.len;
         req.salt_len = req.scheme == SCHEME_RSA_PSS ? (uint32_t) req.hash->size : 0;
 
-        r = sidecar_client_sign(c, &req, &sig, receipt, e);
+        r = req.hash == &hash_none
+                    ? sidecar_client_sign_message(c, &req, content.fd, &sig, receipt, e)
+                    : sidecar_client_sign(c, &req, &sig, receipt, e);
         if (r < 0)
                 return r;
         r = sign_request_verify(&req, pkey, sig.data, sig.len, e);
@@ -194,10 +200,18 @@ static int verify_key(EVP_PKEY **ret, Error *e) {
 
 /* 1 good, 0 not, or a negative code.  A PSS salt may have any length. */
 static int signature_is_good(EVP_PKEY *pkey, Scheme scheme, const HashAlg *hash,
-                             const uint8_t *digest, const Buf *sig) {
+                             const Content *content, const Buf *sig) {
         _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
         const EVP_MD *md = EVP_get_digestbyname(hash->name);
+        const SignRequest req = {
+                .scheme = scheme,
+                .hash = hash,
+                .digest = content->data,
+                .digest_len = content->len,
+        };
 
+        if (scheme_own_hash(scheme))
+                return sign_request_verify(&req, pkey, sig->data, sig->len, NULL) == 0;
         if (!ctx || !md || EVP_PKEY_verify_init(ctx) <= 0)
                 return -EIO;
         if (scheme == SCHEME_RSA_PSS &&
@@ -206,14 +220,14 @@ static int signature_is_good(EVP_PKEY *pkey, Scheme scheme, const HashAlg *hash,
                 return -EIO;
         if (EVP_PKEY_CTX_set_signature_md(ctx, md) <= 0)
                 return -EIO;
-        return EVP_PKEY_verify(ctx, sig->data, sig->len, digest, hash->size) == 1;
+        return EVP_PKEY_verify(ctx, sig->data, sig->len, content->data, content->len) == 1;
 }
 
 static int verify_run(char *args[], size_t n, Error *e) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_(json_decrefp) json_t *result = NULL;
         _cleanup_(buf_done) Buf sig = BUF_MAX(SIGNATURE_MAX);
-        uint8_t digest[DIGEST_MAX];
+        _cleanup_(content_done) Content content = CONTENT_NONE;
         const HashAlg *hash;
         const KeyAlg *alg;
         Scheme scheme;
@@ -232,11 +246,11 @@ static int verify_run(char *args[], size_t n, Error *e) {
         r = file_read(arg_signature, FILE_ANY, &sig, e);
         if (r < 0)
                 return r;
-        r = file_digest(args[0], hash, digest, e);
+        r = content_read(args[0], hash, pkey, &content, e);
         if (r < 0)
                 return r;
 
-        r = signature_is_good(pkey, scheme, hash, digest, &sig);
+        r = signature_is_good(pkey, scheme, hash, &content, &sig);
         if (r < 0)
                 return error_set(e, r, "cannot verify with this key");
         if (r == 0) {

@@ -351,6 +351,23 @@ int config_unsigned(const char *value, void *target, Error *e) {
         return 0;
 }
 
+int config_bytes(const char *value, void *target, Error *e) {
+        const size_t max = (size_t) 1024 * 1024 * 1024;
+        size_t unit = 1;
+        unsigned long v;
+        char *end;
+
+        errno = 0;
+        v = isdigit((unsigned char) value[0]) ? strtoul(value, &end, 10) : 0;
+        if (v > 0 && (*end == 'K' || *end == 'M'))
+                unit = *end++ == 'K' ? 1024 : (size_t) 1024 * 1024;
+        if (v == 0 || errno != 0 || *end != '\0' || v > max / unit)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "'%s' is not a size from 1 to 1024M, as in 64M", value);
+        *(size_t *) target = (size_t) v * unit;
+        return 0;
+}
+
 int config_bool(const char *value, void *target, Error *e) {
         static const struct {
                 const char *name;

@@ -58,7 +58,8 @@ int config_path(const char *value, void *target, Error *e); /* absolute */
 int config_seconds(const char *value, void *target,
                    Error *e); /* uint64_t µs; "30", "1.5", 0.001..86400 */
 int config_unsigned(const char *value, void *target, Error *e); /* unsigned, 0..1000000 */
-int config_bool(const char *value, void *target, Error *e); /* yes/no, true/false, on/off, 1/0 */
+int config_bytes(const char *value, void *target, Error *e); /* size_t; "64M": 1 to 1024M, or K */
+int config_bool(const char *value, void *target, Error *e);  /* yes/no, true/false, on/off, 1/0 */
 
 /* Calls f for each item of a comma-separated list, trimmed; an empty item is an error.  Stops at
  * the first negative result. */

@@ -21,6 +21,7 @@
 
 #include "lib/json.h"
 
+#define EXPECT_MIN           ((size_t) 256 * 1024)
 #define ANSWER_MAX           ((size_t) 8 * 1024 * 1024)
 #define HEADERS_MAX          ((size_t) 16 * 1024)
 #define CONNECT_TIMEOUT_USEC ((uint64_t) 5 * 1000 * 1000)
@@ -277,11 +278,13 @@ static int header_text(const HttpRequest *req, Buf *b) {
         r = r < 0 ? r : header_line(b, "Content-Type", req->content_type);
         r = r < 0 ? r : header_line(b, "X-Request-Id", req->request_id);
         r = r < 0 ? r : header_line(b, "Idempotency-Key", req->idempotency_key);
+        r = r < 0 ? r : header_line(b, "Csign-Caller", req->caller);
         if (req->bearer)
                 r = r < 0 ? r : buf_printf(b, "Authorization: Bearer %s\n", req->bearer);
+        /* A round trip to learn whether the body is wanted pays for a large one alone. */
         return r < 0 ? r
-                     : buf_append_str(
-                               b, "Expect:\n"); /* curl's own round trip, which we do not need */
+                     : buf_append_str(b, req->body_len > EXPECT_MIN ? "Expect: 100-continue\n"
+                                                                    : "Expect:\n");
 }
 
 static int slist_of(char *text, struct curl_slist **ret) {

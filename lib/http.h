@@ -39,6 +39,7 @@ typedef struct HttpRequest {
         size_t body_len;
         const char *request_id;      /* sent as X-Request-Id, or NULL */
         const char *idempotency_key; /* sent as Idempotency-Key, or NULL */
+        const char *caller;          /* sent as Csign-Caller, or NULL */
         bool repeatable;             /* may be sent again when a kept connection turns out to be
                                         dead; a GET always may */
         const char *accept;          /* NULL: application/json */

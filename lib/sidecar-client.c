@@ -356,6 +356,7 @@ int sidecar_client_list_keys(SidecarClient *c, const char *prefix,
 typedef struct Sign {
         const SignRequest *req;
         char operation[ID_MAX];
+        int fd; /* SignMessage only */
         Buf *sig;
         Receipt receipt;
 } Sign;
@@ -408,6 +409,15 @@ static int sign_fill(sd_bus_message *m, void *arg) {
         return r;
 }
 
+static int sign_message_fill(sd_bus_message *m, void *arg) {
+        const Sign *s = arg;
+        int r;
+
+        r = sd_bus_message_append(m, "sush", s->req->key_id, s->req->version,
+                                  scheme_name(s->req->scheme), s->fd);
+        return r < 0 ? r : append_options(m, s->req, s->operation);
+}
+
 static int read_receipt_item(sd_bus_message *m, const char *name, void *arg) {
         Receipt *receipt = arg;
 
@@ -434,32 +444,51 @@ static int sign_read(sd_bus_message *reply, void *arg, Error *e) {
         return r < 0 ? error_set(e, r, "cannot keep the signature") : 0;
 }
 
+/* Both are repeatable: under one idempotency key it is signed and recorded once. */
+static int call_sign(SidecarClient *c, Sign *s, const SidecarCall *call, Receipt *receipt,
+                     Error *e) {
+        const char *operation = s->req->idempotency_key;
+        int r;
+
+        if (operation)
+                (void) snprintf(s->operation, sizeof(s->operation), "%s", operation);
+        else if (id_new_timed(s->operation, "op") < 0)
+                return error_set(e, -EIO, "the kernel gives no random bytes");
+
+        r = sidecar_bus_call(c->bus, call, e);
+        if (r >= 0 && receipt)
+                *receipt = s->receipt;
+        return r < 0 ? r : 0;
+}
+
 int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Receipt *receipt,
                         Error *e) {
         Sign s = { .req = req, .sig = sig };
         const SidecarCall call = {
                 .method = "Sign",
-                .repeatable = true, /* under one idempotency key: it is signed and recorded once */
+                .repeatable = true,
                 .fill = sign_fill,
                 .read = sign_read,
                 .arg = &s,
         };
-        int r;
 
         assert(req && req->key_id && req->hash && sig);
+        return call_sign(c, &s, &call, receipt, e);
+}
 
-        if (req->idempotency_key)
-                (void) snprintf(s.operation, sizeof(s.operation), "%s", req->idempotency_key);
-        else if (id_new_timed(s.operation, "op") < 0)
-                return error_set(e, -EIO, "the kernel gives no random bytes");
+int sidecar_client_sign_message(SidecarClient *c, const SignRequest *req, int fd, Buf *sig,
+                                Receipt *receipt, Error *e) {
+        Sign s = { .req = req, .fd = fd, .sig = sig };
+        const SidecarCall call = {
+                .method = "SignMessage",
+                .repeatable = true,
+                .fill = sign_message_fill,
+                .read = sign_read,
+                .arg = &s,
+        };
 
-        r = sidecar_bus_call(c->bus, &call, e);
-        if (r < 0)
-                return r;
-
-        if (receipt)
-                *receipt = s.receipt;
-        return 0;
+        assert(req && req->key_id && req->hash == &hash_none && fd >= 0 && sig);
+        return call_sign(c, &s, &call, receipt, e);
 }
 
 /* ---- Status, Reload ---- */

@@ -69,6 +69,11 @@ typedef struct Receipt {
 int sidecar_client_sign(SidecarClient *c, const SignRequest *req, Buf *sig, Receipt *receipt,
                         Error *e);
 
+/* For schemes that hash for themselves (req->hash is hash_none): fd has the message, sealed as
+ * lib/message.h says.  It stays the caller's. */
+int sidecar_client_sign_message(SidecarClient *c, const SignRequest *req, int fd, Buf *sig,
+                                Receipt *receipt, Error *e);
+
 /* What the sidecar says of itself: name and value as text, in the order of docs/dbus.md. */
 int sidecar_client_status(SidecarClient *c,
                           int (*f)(const char *name, const char *value, void *userdata),

@@ -83,7 +83,8 @@ static int decode_pem(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK
 
         if (!read_pem(p, in, &der))
                 return 1;
-        if (key_reference_decode_der(der.data, der.len, &ref, &e) < 0)
+        if (key_reference_decode_der(der.data, der.len, &ref, &e) < 0 ||
+            key_check_type(p, ref.key_type, &e) < 0)
                 return core_raise(&p->core, &e);
         return give_der(&ref, &der, data_cb, data_cbarg);
 }
@@ -119,15 +120,19 @@ static int decode_der(Provider *p, const char *type, OSSL_CORE_BIO *in, OSSL_CAL
         return key_give(k, object_cb, object_cbarg);
 }
 
-static int decode_rsa(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *object_cb,
-                      void *object_cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg) {
-        return decode_der(ctx, "RSA", in, object_cb, object_cbarg);
-}
+#define DECODE_TYPE(id, name)                                                                      \
+        static int decode_##id(void *ctx, OSSL_CORE_BIO *in, int selection,                        \
+                               OSSL_CALLBACK *object_cb, void *object_cbarg,                       \
+                               OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg) {                  \
+                return decode_der(ctx, name, in, object_cb, object_cbarg);                         \
+        }
 
-static int decode_ec(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK *object_cb,
-                     void *object_cbarg, OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg) {
-        return decode_der(ctx, "EC", in, object_cb, object_cbarg);
-}
+DECODE_TYPE(rsa, "RSA")
+DECODE_TYPE(ec, "EC")
+DECODE_TYPE(ed25519, "ED25519")
+DECODE_TYPE(ml_dsa_44, "ML-DSA-44")
+DECODE_TYPE(ml_dsa_65, "ML-DSA-65")
+DECODE_TYPE(ml_dsa_87, "ML-DSA-87")
 
 /* ---- tables ---- */
 
@@ -149,3 +154,7 @@ static int decode_ec(void *ctx, OSSL_CORE_BIO *in, int selection, OSSL_CALLBACK 
 const OSSL_DISPATCH decoder_pem_functions[] = DECODER_FUNCTIONS(decode_pem);
 const OSSL_DISPATCH decoder_rsa_functions[] = DECODER_FUNCTIONS(decode_rsa);
 const OSSL_DISPATCH decoder_ec_functions[] = DECODER_FUNCTIONS(decode_ec);
+const OSSL_DISPATCH decoder_ed25519_functions[] = DECODER_FUNCTIONS(decode_ed25519);
+const OSSL_DISPATCH decoder_ml_dsa_44_functions[] = DECODER_FUNCTIONS(decode_ml_dsa_44);
+const OSSL_DISPATCH decoder_ml_dsa_65_functions[] = DECODER_FUNCTIONS(decode_ml_dsa_65);
+const OSSL_DISPATCH decoder_ml_dsa_87_functions[] = DECODER_FUNCTIONS(decode_ml_dsa_87);

@@ -79,10 +79,22 @@ static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
         return 0;
 }
 
+int key_check_type(Provider *p, const char *type, Error *e) {
+        const KeyAlg *alg;
+
+        for (size_t i = 0; (alg = key_alg_at(i)); i++)
+                if (strcmp(alg->ossl_type, type) == 0)
+                        return sign_check_library(alg, p->libctx, e);
+        return error_set(e, -CSIGN_E_BAD_REQUEST, "there are no '%s' keys", type);
+}
+
 int key_new_from_info(Provider *p, const KeyInfo *info, Key **ret, Error *e) {
         _cleanup_(key_unrefp) Key *k = NULL;
         int r;
 
+        r = sign_check_library(info->alg, p->libctx, e);
+        if (r < 0)
+                return r;
         r = key_new_remote(p, &info->spki, &k);
         if (r == -ENOMEM)
                 return error_set(e, r, "out of memory");

@@ -11,6 +11,7 @@
 
 #include "lib/key-reference.h"
 #include "lib/sidecar-client.h"
+#include "lib/sign.h"
 #include "provider/provider.h"
 
 typedef struct Key {
@@ -37,6 +38,8 @@ int key_new_from_reference(Provider *p, const KeyReference *ref, Key **ret, Erro
 
 /* The reference that stands for a remote key.  Fills *ret, which is to be zeroed. */
 int key_refer(const Key *k, KeyReference *ret, Error *e);
+/* Whether libcrypto knows keys of that type, which is one of csign's: sign_check_library(). */
+int key_check_type(Provider *p, const char *type, Error *e);
 
 /* Takes pkey over; NULL: out of memory, pkey is then freed. */
 Key *key_new_local(Provider *p, const char *type, EVP_PKEY *pkey);

@@ -23,27 +23,35 @@ static bool has_bn(const EVP_PKEY *pkey, const char *name) {
         return has;
 }
 
-static bool has_point(const EVP_PKEY *pkey) {
+static bool has_bytes(const EVP_PKEY *pkey, const char *name) {
         size_t len = 0;
         bool has;
 
         ERR_set_mark();
-        has = EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, &len) == 1;
+        has = EVP_PKEY_get_octet_string_param(pkey, name, NULL, 0, &len) == 1;
         ERR_pop_to_mark();
         return has && len > 0;
 }
 
-int local_has(const Key *k, int selection) {
-        bool rsa = EVP_PKEY_is_a(k->pkey, "RSA");
+static bool has_public(const EVP_PKEY *pkey) {
+        return EVP_PKEY_is_a(pkey, "RSA") ? has_bn(pkey, OSSL_PKEY_PARAM_RSA_N)
+                                          : has_bytes(pkey, OSSL_PKEY_PARAM_PUB_KEY);
+}
 
+static bool has_private(const EVP_PKEY *pkey) {
+        if (EVP_PKEY_is_a(pkey, "RSA"))
+                return has_bn(pkey, OSSL_PKEY_PARAM_RSA_D);
+        return EVP_PKEY_is_a(pkey, "EC") ? has_bn(pkey, OSSL_PKEY_PARAM_PRIV_KEY)
+                                         : has_bytes(pkey, OSSL_PKEY_PARAM_PRIV_KEY);
+}
+
+int local_has(const Key *k, int selection) {
         if (!k->pkey)
                 return (selection & OSSL_KEYMGMT_SELECT_ALL) == 0;
 
-        if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) &&
-            !(rsa ? has_bn(k->pkey, OSSL_PKEY_PARAM_RSA_N) : has_point(k->pkey)))
+        if ((selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) && !has_public(k->pkey))
                 return 0;
-        if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) &&
-            !has_bn(k->pkey, rsa ? OSSL_PKEY_PARAM_RSA_D : OSSL_PKEY_PARAM_PRIV_KEY))
+        if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) && !has_private(k->pkey))
                 return 0;
         return 1;
 }

@@ -203,6 +203,44 @@ static const char *ec_query_operation_name(int operation) {
         return operation == OSSL_OP_KEYEXCH ? EXCHANGE_NAME : "EC";
 }
 
+/* ---- Ed25519, ML-DSA ---- */
+
+static const OSSL_PARAM *raw_types(int selection) {
+        static const OSSL_PARAM types[] = {
+                OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+                OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, NULL, 0),
+                OSSL_PARAM_octet_string("seed", NULL, 0), /* ML-DSA's */
+                OSSL_PARAM_END,
+        };
+
+        return selection & SELECT_KEYPAIR ? types : NULL;
+}
+
+#define RAW_TYPE(id, name)                                                                         \
+        static void *id##_new(void *provctx) {                                                     \
+                return key_new_local(provctx, name, NULL);                                         \
+        }                                                                                          \
+        static void *id##_gen_init(void *provctx, int selection, const OSSL_PARAM params[]) {      \
+                return local_gen_new(provctx, name, selection, params);                            \
+        }                                                                                          \
+        static const OSSL_PARAM *id##_gettable_params(void *provctx) {                             \
+                return params_of_default(provctx, name, EVP_KEYMGMT_gettable_params);              \
+        }                                                                                          \
+        static const OSSL_PARAM *id##_settable_params(void *provctx) {                             \
+                return params_of_default(provctx, name, EVP_KEYMGMT_settable_params);              \
+        }                                                                                          \
+        static const OSSL_PARAM *id##_types(int selection) {                                       \
+                return raw_types(selection);                                                       \
+        }                                                                                          \
+        static const char *id##_query_operation_name(int operation) {                              \
+                return operation == OSSL_OP_SIGNATURE ? SIGNATURE_PURE_NAME : name;                \
+        }
+
+RAW_TYPE(ed25519, "ED25519")
+RAW_TYPE(ml_dsa_44, "ML-DSA-44")
+RAW_TYPE(ml_dsa_65, "ML-DSA-65")
+RAW_TYPE(ml_dsa_87, "ML-DSA-87")
+
 /* ---- tables ---- */
 
 #define F(id, function)                                                                            \
@@ -239,3 +277,7 @@ static const char *ec_query_operation_name(int operation) {
 
 const OSSL_DISPATCH keymgmt_rsa_functions[] = KEYMGMT_FUNCTIONS(rsa);
 const OSSL_DISPATCH keymgmt_ec_functions[] = KEYMGMT_FUNCTIONS(ec);
+const OSSL_DISPATCH keymgmt_ed25519_functions[] = KEYMGMT_FUNCTIONS(ed25519);
+const OSSL_DISPATCH keymgmt_ml_dsa_44_functions[] = KEYMGMT_FUNCTIONS(ml_dsa_44);
+const OSSL_DISPATCH keymgmt_ml_dsa_65_functions[] = KEYMGMT_FUNCTIONS(ml_dsa_65);
+const OSSL_DISPATCH keymgmt_ml_dsa_87_functions[] = KEYMGMT_FUNCTIONS(ml_dsa_87);

@@ -28,6 +28,8 @@ typedef struct Provider {
 
         const char *address; /* from the configuration section, or NULL */
         const char *timeout;
+        const char *message_max;
+        const OSSL_ALGORITHM *keymgmts, *signatures; /* what fits the libcrypto that loaded us */
         _Atomic(SidecarClient *) client;
         _Atomic unsigned n_users;                /* remote keys and open stores */
         _Atomic(EVP_MD *) digests[HASH_IDS_MAX]; /* by HashAlg.id */
@@ -40,6 +42,9 @@ void provider_unuse(Provider *p);
 /* Does not connect yet.  NULL: the configuration is wrong. */
 SidecarClient *provider_client(Provider *p, Error *e);
 
+/* Whether a message may be passed on whole: -CSIGN_E_TOO_LARGE; or the configuration is wrong. */
+int provider_check_message(Provider *p, uint64_t len, Error *e);
+
 /* Belongs to the provider.  NULL: out of memory. */
 const EVP_MD *provider_digest(Provider *p, const HashAlg *hash);
 
@@ -49,16 +54,27 @@ const HashAlg *provider_hash_by_name(Provider *p, const char *name);
 /* ---- the operations, one file each ---- */
 
 /* Private, so that no other provider's keys are ever offered to them. */
-#define EXCHANGE_NAME  "CSIGN-ECDH"
-#define SIGNATURE_NAME "CSIGN-HASH"
+#define EXCHANGE_NAME       "CSIGN-ECDH"
+#define SIGNATURE_NAME      "CSIGN-HASH"
+#define SIGNATURE_PURE_NAME "CSIGN-PURE" /* for keys that hash for themselves */
 
 extern const OSSL_DISPATCH keymgmt_rsa_functions[];
 extern const OSSL_DISPATCH keymgmt_ec_functions[];
+extern const OSSL_DISPATCH keymgmt_ed25519_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_44_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_65_functions[];
+extern const OSSL_DISPATCH keymgmt_ml_dsa_87_functions[];
 extern const OSSL_DISPATCH keyexch_functions[];
 extern const OSSL_DISPATCH signature_functions[];
+extern const OSSL_DISPATCH signature_pure_functions_3_0[];
+extern const OSSL_DISPATCH signature_pure_functions_3_4[];
 extern const OSSL_DISPATCH store_functions[];
 extern const OSSL_DISPATCH decoder_pem_functions[];
 extern const OSSL_DISPATCH decoder_rsa_functions[];
 extern const OSSL_DISPATCH decoder_ec_functions[];
+extern const OSSL_DISPATCH decoder_ed25519_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_44_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_65_functions[];
+extern const OSSL_DISPATCH decoder_ml_dsa_87_functions[];
 extern const OSSL_DISPATCH encoder_text_functions[];
 extern const OSSL_DISPATCH encoder_pem_functions[];

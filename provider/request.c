@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -101,8 +102,8 @@ static int get_padding(const Key *k, EVP_PKEY_CTX *how, int *ret, Error *e) {
 static int fill_scheme(const Key *k, EVP_PKEY_CTX *how, SignRequest *req, Error *e) {
         int padding, salt, r;
 
-        if (k->alg->schemes & SCHEME_BIT(SCHEME_ECDSA)) {
-                req->scheme = SCHEME_ECDSA;
+        if (strcmp(k->type, "RSA") != 0) {
+                req->scheme = scheme_of_key(k->alg);
                 return 0;
         }
 
@@ -184,6 +185,42 @@ int request_sign_digest(const Key *k, EVP_PKEY_CTX *how, const HashAlg *hash, co
         if (r < 0)
                 return r;
         return check_shape(k, sig, e);
+}
+
+static int pass_message(const Key *k, const SignRequest *req, int fd, Buf *sig, Error *e) {
+        SidecarClient *client;
+
+        client = provider_client(k->prov, e);
+        return client ? sidecar_client_sign_message(client, req, fd, sig, NULL, e) : e->code;
+}
+
+int request_sign_message(const Key *k, const Message *m, int fd, Buf *sig, Error *e) {
+        const SignRequest req = {
+                .key_id = k->id,
+                .version = k->version,
+                .scheme = scheme_of_key(k->alg),
+                .hash = &hash_none,
+                .digest = m->data,
+                .digest_len = m->len,
+                .spki_hash = k->spki_hash,
+        };
+        int own = -1, r;
+
+        r = provider_check_message(k->prov, m->len, e);
+        if (r >= 0)
+                r = sign_request_check(&req, k->alg, e);
+        if (r < 0)
+                return r;
+
+        if (fd < 0)
+                own = fd = message_of(m->data, m->len);
+        if (fd < 0)
+                return error_set(e, fd, "cannot pass on a message of %zu bytes: %s", m->len,
+                                 strerror(-fd));
+        r = pass_message(k, &req, fd, sig, e);
+        if (own >= 0)
+                close(own);
+        return r < 0 ? r : check_shape(k, sig, e);
 }
 
 static const HashAlg *sha2_by_size(size_t size) {

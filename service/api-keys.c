@@ -36,7 +36,7 @@ void key_write(JsonOut *o, const Key *k) {
         json_out_str(o, "created", clock_text_seconds(k->created, created));
         json_out_str(o, "description", buf_str(&k->description));
         json_begin_array(o, "schemes");
-        for (Scheme s = SCHEME_RSA_PKCS1; s <= SCHEME_ECDSA; s++)
+        for (Scheme s = SCHEME_RSA_PKCS1; s < SCHEME_END_; s++)
                 if (k->alg->schemes & SCHEME_BIT(s))
                         json_out_str(o, NULL, scheme_name(s));
         json_end_array(o);
@@ -310,6 +310,8 @@ static int make_key(Request *req, NewKey *n, Error *e) {
         r = buf_append_str(&k->description, n->description ?: "");
         if (r >= 0)
                 r = place_key(req, n, e);
+        if (r >= 0 && n->certified)
+                r = sign_check_library(k->alg, NULL, e);
         if (r >= 0)
                 r = keystore_generate(req->service->keystore, k->id, k->version, k->alg,
                                       k->alg->schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);

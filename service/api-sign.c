@@ -64,22 +64,20 @@ static int item_resolve(SignItem *it, const Request *req) {
 }
 
 /* Names the item's answer, so that it can be kept. */
-static int item_keep(SignItem *it, const Request *req, const json_t *json) {
+static void item_keep(SignItem *it, const Request *req) {
         if (!it->idempotency_key && req->idempotency_key[0])
                 it->idempotency_key = req->idempotency_key;
         if (!it->idempotency_key)
-                return 0;
+                return;
         it->idempotency.principal = req->principal->id;
         it->idempotency.key = it->idempotency_key;
-        return sign_item_hash(json, it->key_id, it->idempotency.request);
+        sign_item_hash(it, it->idempotency.request);
 }
 
-static void item_decide(SignItem *it, const Request *req, const json_t *json, const char *key_id) {
-        int r;
-
-        r = sign_item_read(it, json, key_id);
+/* r: of reading it. */
+static void item_decide(SignItem *it, const Request *req, int r) {
         if (r >= 0)
-                r = item_keep(it, req, json);
+                item_keep(it, req);
         if (r >= 0)
                 r = item_resolve(it, req);
         if (r >= 0)
@@ -128,6 +126,7 @@ static void batch_sign(Batch *b) {
 
 static int item_record(SignItem *it, const Request *req, AuditRecord *rec) {
         const Key *k = it->reaches ? it->key : NULL;
+        uint8_t message_hash[SHA256_SIZE];
         SignEvent s = {
                 .request_id = it->request_id,
                 .principal = req->principal,
@@ -149,6 +148,12 @@ static int item_record(SignItem *it, const Request *req, AuditRecord *rec) {
 
         if (it->e.code == 0)
                 s.code = 0;
+        if (it->is_message) {
+                sha256(it->digest.data, it->digest.len, message_hash);
+                s.is_message = true;
+                s.digest = message_hash;
+                s.digest_len = sizeof(message_hash);
+        }
         /* A refusal is not kept: who asks again is decided on, and recorded, again. */
         rec->idempotency = it->e.code == 0 && it->idempotency.key ? &it->idempotency : NULL;
         it->idempotency.answer = it->signature.data;
@@ -271,10 +276,28 @@ static void write_result(JsonOut *o, const SignItem *it, const AuditRecord *rec)
         json_end_object(o);
 }
 
+/* A batch of one: its refusal is the request's. */
+static int run_one(Batch *b, Error *e) {
+        JsonOut o = JSON_OUT(&b->req->reply);
+        Request *req = b->req;
+        SignItem *it = &b->items[0];
+
+        batch_run(b);
+        snprintf(req->request_id, sizeof(req->request_id), "%s", it->request_id);
+        if (it->e.code != 0) {
+                *e = it->e;
+                return e->code;
+        }
+        req->status = 201;
+        req->repeated = it->repeated;
+        write_result(&o, it, &b->records[0]);
+        return o.r;
+}
+
 int api_sign(Request *req, Error *e) {
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(batch_done) Batch b = {};
-        JsonOut o = JSON_OUT(&req->reply);
+        SignItem *it;
         int r;
 
         r = request_json(req, &root, e);
@@ -283,19 +306,35 @@ int api_sign(Request *req, Error *e) {
         if (r < 0)
                 return r;
 
-        item_decide(&b.items[0], req, root, req->params[0]);
-        if (!b.items[0].asked_id)
-                snprintf(b.items[0].request_id, ID_MAX, "%s", req->request_id);
-        batch_run(&b);
-        snprintf(req->request_id, sizeof(req->request_id), "%s", b.items[0].request_id);
-        if (b.items[0].e.code != 0) {
-                *e = b.items[0].e;
-                return e->code;
-        }
-        req->status = 201;
-        req->repeated = b.items[0].repeated;
-        write_result(&o, &b.items[0], &b.records[0]);
-        return o.r;
+        it = &b.items[0];
+        item_decide(it, req, sign_item_read(it, root, req->params[0]));
+        if (!it->asked_id)
+                snprintf(it->request_id, ID_MAX, "%s", req->request_id);
+        return run_one(&b, e);
+}
+
+int api_sign_message(Request *req, Error *e) {
+        _cleanup_(batch_done) Batch b = {};
+        const char *scheme = form_get(&req->query, "scheme");
+        uint64_t version;
+        SignItem *it;
+        int r;
+
+        if (strcmp(req->content_type, "application/octet-stream") != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "the body must be application/octet-stream");
+        r = request_number(req, "version", UINT32_MAX, &version, e);
+        if (r >= 0)
+                r = batch_init(&b, req, 1);
+        if (r < 0)
+                return r;
+
+        it = &b.items[0];
+        item_decide(it, req,
+                    sign_item_read_message(it, req->params[0], (uint32_t) version,
+                                           scheme ? scheme : "", req->request_id, &req->body,
+                                           &req->caller));
+        return run_one(&b, e);
 }
 
 int api_sign_many(Request *req, Error *e) {
@@ -321,7 +360,8 @@ int api_sign_many(Request *req, Error *e) {
                 return r;
 
         for (size_t i = 0; i < b.n; i++)
-                item_decide(&b.items[i], req, json_array_get(list, i), NULL);
+                item_decide(&b.items[i], req,
+                            sign_item_read(&b.items[i], json_array_get(list, i), NULL));
         batch_run(&b);
 
         json_begin_object(&o, NULL);

@@ -24,6 +24,7 @@ int api_version_change(Request *req, Error *e);
 
 int api_sign(Request *req, Error *e);
 int api_sign_many(Request *req, Error *e);
+int api_sign_message(Request *req, Error *e);
 
 int api_tsg_list(Request *req, Error *e);
 int api_tsg_get(Request *req, Error *e);

@@ -12,6 +12,7 @@
 
 #include "lib/buf.h"
 #include "lib/config.h"
+#include "lib/message.h"
 
 static const ConfigItem items[] = {
         { "listen", config_string, offsetof(Config, listen), CONFIG_REQUIRED },
@@ -23,6 +24,7 @@ static const ConfigItem items[] = {
         { "event-loops", config_unsigned, offsetof(Config, event_loops) },
         { "connections", config_unsigned, offsetof(Config, connections_max) },
         { "idle-timeout", config_seconds, offsetof(Config, idle_timeout_usec) },
+        { "message-max", config_bytes, offsetof(Config, message_max) },
 };
 
 /* "host:port", "[::1]:port", ":port". */
@@ -107,6 +109,7 @@ static int load(ConfigFile *f, Config *ret, Error *e) {
                 .event_loops = 1,
                 .connections_max = 1000,
                 .idle_timeout_usec = 300 * (uint64_t) 1000000,
+                .message_max = MESSAGE_MAX_DEFAULT,
         };
         int r;
 

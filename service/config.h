@@ -20,6 +20,7 @@ typedef struct Config {
         unsigned event_loops;
         unsigned connections_max;
         uint64_t idle_timeout_usec;
+        size_t message_max; /* bytes of a message that is signed whole */
 } Config;
 
 int config_load(Config *ret, const char *path, Error *e);

@@ -37,6 +37,7 @@ void request_done(Request *req) {
         if (req->body.data)
                 erase(req->body.data, req->body.len);
         buf_done(&req->body);
+        buf_done(&req->caller);
         if (req->reply.data)
                 erase(req->reply.data, req->reply.len);
         buf_done(&req->reply);

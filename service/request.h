@@ -34,6 +34,7 @@ typedef struct Request {
         bool has_client_key;
         char content_type[64];
         char idempotency_key[IDEMPOTENCY_KEY_MAX + 1]; /* "": none, or none of the route's */
+        Buf caller;                                    /* the header Csign-Caller, as it came */
         Buf body;
 
         Principal *principal; /* NULL on a route that asks no right */

@@ -22,6 +22,8 @@ static const Route routes[] = {
         { "POST",  "/v1/signatures",                          RIGHT_SELF,     api_sign_many,      BATCH, "", .key = KEY_OF_HANDLER },
         { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,     api_sign,           SMALL, "", .key = KEY_OF_HANDLER },
 
+        { "POST",  "/v1/keys/{id}/messages",                  RIGHT_SELF,     api_sign_message,   BODY_MESSAGE, "version scheme", .key = KEY_OF_HANDLER },
+
         { "GET",   "/v1/whoami",                              RIGHT_SELF,     api_whoami,         0,     "" },
         { "GET",   "/v1/keys",                                RIGHT_KEY_READ, api_key_list,       0,     "prefix limit cursor" },
         { "GET",   "/v1/keys/resolve",                        RIGHT_KEY_READ, api_key_resolve,    0,     "path version" },

@@ -9,6 +9,8 @@
 #include "service/policy.h"
 #include "service/request.h"
 
+#define BODY_MESSAGE SIZE_MAX
+
 /* What a route does with an Idempotency-Key. */
 typedef enum RouteKey {
         KEY_IGNORED,    /* repeating does no harm, or is the client's business */
@@ -21,7 +23,7 @@ struct Route {
         const char *pattern; /* "/v1/keys/{id}": a {} matches one segment of 1 to 63 characters */
         Right right;
         int (*fn)(Request *req, Error *e);
-        size_t body_max;   /* 0: no body */
+        size_t body_max;   /* 0: no body; BODY_MESSAGE: the configuration's message-max */
         const char *query; /* names, separated by blanks */
         RouteKey key;
         bool oauth; /* its problems have OAuth's form too */

@@ -18,6 +18,7 @@
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@
 
 #define HEADERS_MAX (16 * 1024)
 #define BODY_READ_MAX                                                                              \
-        (512 * 1024) /* above it evhttp itself answers 413; routes have limits of their own */
+        (512 * 1024)   /* above it evhttp itself answers 413; routes have limits of their own */
+#define LARGE_MAX    8 /* bodies above it that are in memory at once */
 #define QUEUE_MAX    4096
 #define STOP_SECONDS 10
 
@@ -50,6 +52,7 @@ typedef struct Server {
         int listen_fd;
         unsigned n_loops;
         Loop *loops;
+        atomic_int large_left; /* of LARGE_MAX */
 } Server;
 
 struct Loop {
@@ -65,15 +68,23 @@ struct Loop {
         Done stop;
 };
 
+/* Lives as long as its SSL object. */
+typedef struct Connection {
+        Loop *loop;
+        struct bufferevent *bev;
+        bool large; /* holds one of large_left */
+} Connection;
+
 typedef struct Exchange {
         Request request;
         Loop *loop;
+        bool large;                  /* as in Connection, from which it comes with the body */
         struct evhttp_request *http; /* NULL: the client is gone */
         bool sent;                   /* the reply is evhttp's; only its end is awaited */
         Done done;
 } Exchange;
 
-static int connection_index; /* of the Loop in an SSL object's ex_data */
+static int connection_index; /* of the Connection in an SSL object's ex_data */
 
 /* ---- connections ---- */
 
@@ -81,27 +92,133 @@ static size_t connections_max(const Loop *l) {
         return l->server->service->config.connections_max / l->server->n_loops + 1;
 }
 
+static void large_give(Server *s, bool *held) {
+        if (*held)
+                atomic_fetch_add(&s->large_left, 1);
+        *held = false;
+}
+
 /* evhttp tells nobody that a connection ended; its SSL object does. */
 static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
                              void *argp) {
-        Loop *l = ptr;
+        Connection *c = ptr;
+        Loop *l;
 
-        if (!l)
+        if (!c)
                 return;
+        l = c->loop;
+        large_give(l->server, &c->large);
+        free(c);
         l->connections--;
         if (l->listener && !l->stopping && l->connections < connections_max(l))
                 evconnlistener_enable(l->listener);
 }
 
+/* ---- large bodies ----
+ *
+ * evhttp reads a whole body before it asks anybody, up to one limit for all.  So that limit is
+ * small, and raised for a connection on which a message to be signed begins, if it brings a good
+ * token and few others have one.  A client that got no larger limit for its token learns that with
+ * its next request. */
+
+/* Cuts the text behind the value of a header off, and returns the value. */
+static char *header_value(char *head, const char *name) {
+        char *value = strcasestr(head, name);
+
+        if (!value)
+                return NULL;
+        value += strlen(name);
+        value += strspn(value, " ");
+        value[strcspn(value, "\r\n")] = '\0';
+        return value;
+}
+
+static bool is_authentic(const Connection *c, char *head) {
+        Authn *authn = &c->loop->server->service->authn;
+        SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+        uint8_t client_key[SHA256_SIZE];
+        Principal *principal = NULL;
+        Bearer bearer = {};
+        Error e = {};
+        bool good;
+
+        bearer_parse(header_value(head, "\r\nAuthorization:"), &bearer);
+        good = authn_principal(authn, &bearer, tls_client_key(ssl, client_key) ? client_key : NULL,
+                               &principal, &e) >= 0;
+        principal_unref(principal);
+        return good;
+}
+
+static bool begins_message(const Connection *c, struct evbuffer *in) {
+        static const char begin[] = "POST /v1/keys/";
+        char head[8192]; /* our sidecar's has less, in one piece */
+        ssize_t n = evbuffer_copyout(in, head, sizeof(begin) - 1);
+        size_t line;
+        bool is;
+
+        if (n < (ssize_t) sizeof(begin) - 1 || memcmp(head, begin, sizeof(begin) - 1) != 0)
+                return false;
+
+        n = evbuffer_copyout(in, head, sizeof(head) - 1);
+        head[n] = '\0';
+        line = strcspn(head, "\r\n");
+        is = memmem(head, line, "/messages", strlen("/messages")) && is_authentic(c, head + line);
+        erase(head, (size_t) n);
+        return is;
+}
+
+static bool large_take(Server *s) {
+        int left = atomic_load(&s->large_left);
+
+        while (left > 0)
+                if (atomic_compare_exchange_weak(&s->large_left, &left, left - 1))
+                        return true;
+        return false;
+}
+
+/* Before evhttp sees the bytes: the callback's argument is its connection. */
+static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg) {
+        struct evhttp_connection *http = NULL;
+        Connection *c = arg;
+        Server *s = c->loop->server;
+
+        if (info->n_added == 0 || c->large || !begins_message(c, in))
+                return;
+        bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **) &http);
+        if (!http || !large_take(s))
+                return;
+        c->large = true;
+        evhttp_connection_set_max_body_size(http, (ssize_t) s->service->config.message_max);
+}
+
+static Connection *connection_of(struct evhttp_connection *http) {
+        SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(http));
+
+        return SSL_get_ex_data(ssl, connection_index);
+}
+
+/* The body has been read, and goes with its exchange. */
+static void take_large(Exchange *x) {
+        struct evhttp_connection *http = evhttp_request_get_connection(x->http);
+        Connection *c = connection_of(http);
+
+        x->large = c->large;
+        c->large = false;
+        if (x->large)
+                evhttp_connection_set_max_body_size(http, BODY_READ_MAX);
+}
+
 /* evhttp would go on without TLS if it got no bufferevent: a process that cannot make one ends. */
 static struct bufferevent *new_connection(struct event_base *base, void *arg) {
+        Connection *c = calloc(1, sizeof(*c));
         struct bufferevent *bev;
         Loop *l = arg;
         SSL *ssl;
 
         ssl = SSL_new(l->server->tls);
-        if (!ssl || SSL_set_ex_data(ssl, connection_index, l) != 1)
+        if (!c || !ssl || SSL_set_ex_data(ssl, connection_index, c) != 1)
                 abort();
+        c->loop = l;
         l->connections++;
         if (l->connections >= connections_max(l))
                 evconnlistener_disable(l->listener);
@@ -111,6 +228,9 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg) {
         if (!bev)
                 abort();
         bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+        c->bev = bev;
+        if (!evbuffer_add_cb(bufferevent_get_input(bev), on_input, c))
+                abort();
         return bev;
 }
 
@@ -121,6 +241,7 @@ static void exchange_free(Exchange *x) {
         if (x->loop->stopping && x->loop->exchanges == 0)
                 event_base_loopexit(x->loop->base, NULL);
         request_done(&x->request);
+        large_give(x->loop->server, &x->large);
         free(x);
 }
 
@@ -228,11 +349,14 @@ static void take_headers(Request *req, struct evhttp_request *http) {
         struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
         const char *id = evhttp_find_header(headers, "X-Request-Id");
         const char *type = evhttp_find_header(headers, "Content-Type");
+        const char *caller = evhttp_find_header(headers, "Csign-Caller");
 
         if (id && id_is_valid(id, "req"))
                 snprintf(req->request_id, sizeof(req->request_id), "%s", id);
         snprintf(req->content_type, sizeof(req->content_type), "%s", type ? type : "");
         take_bearer(req, headers);
+        if (caller && buf_append_str(&req->caller, caller) < 0)
+                error_set(&req->error, -ENOMEM, "no memory for the headers");
 }
 
 /* An Item of structured fields (RFC 9651): a string in quotes; plain is fine too. */
@@ -259,15 +383,16 @@ static int take_idempotency_key(Request *req, struct evhttp_request *http) {
 
 static int take_body(Request *req, struct evhttp_request *http) {
         struct evbuffer *in = evhttp_request_get_input_buffer(http);
-        size_t len = evbuffer_get_length(in);
+        size_t len = evbuffer_get_length(in), max = req->route->body_max;
         int r;
 
-        if (len > req->route->body_max)
+        if (max == BODY_MESSAGE)
+                max = req->service->config.message_max;
+        if (len > max)
                 return error_set(&req->error, -CSIGN_E_TOO_LARGE,
-                                 req->route->body_max > 0
-                                         ? "the body has %zu bytes, and may have %zu"
+                                 max > 0 ? "the body has %zu bytes, and may have %zu"
                                          : "this request takes no body",
-                                 len, req->route->body_max);
+                                 len, max);
         if (len == 0)
                 return 0;
         req->body = BUF_MAX(len);
@@ -343,6 +468,7 @@ static void on_request(struct evhttp_request *http, void *arg) {
         l->exchanges++;
 
         evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_close, x);
+        take_large(x);
         take_request(&x->request, http);
         submit(x);
 }
@@ -528,6 +654,7 @@ static int server_init(Server *s, Error *e) {
         if (connection_index < 0)
                 return -ENOMEM;
         s->n_loops = c->event_loops;
+        atomic_init(&s->large_left, LARGE_MAX);
         s->loops = calloc(s->n_loops, sizeof(*s->loops));
         if (!s->loops)
                 return -ENOMEM;

@@ -58,7 +58,6 @@ static int read_request(SignItem *it) {
         it->req = (SignRequest){
                 .key_id = it->key_id,
                 .scheme = scheme_by_name(it->scheme),
-                .hash = hash_alg_by_name(it->hash),
                 .digest = it->digest.data,
                 .digest_len = it->digest.len,
                 .request_id = it->request_id,
@@ -66,11 +65,18 @@ static int read_request(SignItem *it) {
         if (it->req.scheme == SCHEME_NONE)
                 return error_set_rule(
                         &it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "scheme",
-                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss and ecdsa",
+                        "'%.32s' is not a scheme: there are rsa-pkcs1, rsa-pss, ecdsa, ed25519, "
+                        "ml-dsa-44, ml-dsa-65 and ml-dsa-87",
                         it->scheme);
+        it->req.hash = scheme_hash_by_name(it->req.scheme, it->hash);
         if (!it->req.hash)
                 return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "hash",
-                                      "'%.32s' is not a hash that csign signs with", it->hash);
+                                      "'%.32s' is not a hash that csign signs with by %s", it->hash,
+                                      scheme_name(it->req.scheme));
+        if (it->req.hash == &hash_none && !it->is_message)
+                return error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "whole-message",
+                                      "%s signs messages, not digests: POST /v1/keys/{id}/messages",
+                                      scheme_name(it->req.scheme));
         if (it->mgf1_hash) {
                 it->req.mgf1_hash = hash_alg_by_name(it->mgf1_hash);
                 if (!it->req.mgf1_hash)
@@ -85,17 +91,23 @@ static int read_request(SignItem *it) {
         return 0;
 }
 
+static int read_names(SignItem *it) {
+        if (!id_is_valid(it->key_id, "key"))
+                return error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'%.64s' is not a key id (key_…)",
+                                 it->key_id);
+        if (it->asked_id && !id_is_valid(it->asked_id, "req"))
+                return error_set(&it->e, -CSIGN_E_BAD_REQUEST,
+                                 "'request_id' is not a request id (req_…)");
+        return 0;
+}
+
 static int read_fields(SignItem *it, const json_t *json, const char *key_id) {
         size_t n = ELEMENTSOF(item_fields) - (key_id ? 1 : 0);
         int r;
 
         r = json_read(json, item_fields, n, it, &it->e);
-        if (r >= 0 && !id_is_valid(it->key_id, "key"))
-                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST, "'%.64s' is not a key id (key_…)",
-                              it->key_id);
-        if (r >= 0 && it->asked_id && !id_is_valid(it->asked_id, "req"))
-                r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
-                              "'request_id' is not a request id (req_…)");
+        if (r >= 0)
+                r = read_names(it);
         if (r >= 0 && it->idempotency_key && !idempotency_key_is_valid(it->idempotency_key))
                 r = error_set(&it->e, -CSIGN_E_BAD_REQUEST,
                               "'idempotency_key' is not 1 to %d of a-z A-Z 0-9 - _ . :",
@@ -115,13 +127,10 @@ static int name_request(SignItem *it) {
                                                        : 0;
 }
 
-int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {
-        int r, named;
+/* After r of reading. */
+static int read_end(SignItem *it, int r) {
+        int named;
 
-        it->key_id = key_id;
-        it->salt_len = SALT_UNSET;
-        it->digest = BUF_MAX(4 * DIGEST_MAX);
-        r = read_fields(it, json, key_id);
         if (r < 0 && it->e.code != r)
                 error_set(&it->e, r, "%s", strerror(-r));
         /* What was refused as it came is not repeated in the log. */
@@ -132,20 +141,69 @@ int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {
         return r < 0 ? r : named;
 }
 
-int sign_item_hash(const json_t *json, const char *key_id, uint8_t ret[static SHA256_SIZE]) {
-        _cleanup_(json_decrefp) json_t *same = json_copy((json_t *) json);
-        char *text;
+int sign_item_read(SignItem *it, const json_t *json, const char *key_id) {
+        it->key_id = key_id;
+        it->salt_len = SALT_UNSET;
+        it->digest = BUF_MAX(4 * DIGEST_MAX);
+        return read_end(it, read_fields(it, json, key_id));
+}
 
-        if (!same)
-                return -ENOMEM;
-        (void) json_object_del(same, "request_id");
-        (void) json_object_del(same, "idempotency_key");
-        text = json_dumps(same, JSON_COMPACT | JSON_SORT_KEYS);
-        if (!text)
-                return -ENOMEM;
-        sha256_2(key_id, strlen(key_id), text, strlen(text), ret);
-        free(text);
-        return 0;
+/* ---- a whole message ---- */
+
+static int read_caller_header(SignItem *it, const Buf *header) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        _cleanup_(buf_done) Buf json = BUF_MAX(CALLER_MAX);
+        int r;
+
+        if (header->len == 0)
+                return 0;
+        r = buf_decode_base64(&json, (const char *) header->data, header->len);
+        if (r < 0)
+                return error_set(&it->e, -CSIGN_E_BAD_REQUEST,
+                                 "Csign-Caller is not base64 of at most %d bytes", CALLER_MAX);
+        r = json_parse(json.data, json.len, &root, &it->e);
+        if (r >= 0)
+                r = json_field_object(root, "Csign-Caller", &it->caller, &it->e);
+        if (r >= 0)
+                r = read_caller(it);
+        it->caller = NULL;
+        return r;
+}
+
+int sign_item_read_message(SignItem *it, const char *key_id, uint32_t version, const char *scheme,
+                           const char *request_id, Buf *message, const Buf *caller) {
+        int r;
+
+        it->is_message = true;
+        it->key_id = key_id;
+        it->version = version;
+        it->scheme = scheme;
+        it->hash = hash_none.name;
+        it->asked_id = request_id;
+        it->salt_len = SALT_UNSET;
+        it->digest = *message;
+        *message = (Buf){};
+
+        r = read_names(it);
+        if (r >= 0)
+                r = read_caller_header(it, caller);
+        if (r >= 0 && scheme_own_hash(scheme_by_name(scheme)) != &hash_none)
+                r = error_set_rule(&it->e, -CSIGN_E_UNSUPPORTED_SCHEME, "whole-message",
+                                   "'%.32s' is not a scheme that signs whole messages", scheme);
+        return read_end(it, r < 0 ? r : read_request(it));
+}
+
+/* With the caller's evidence: another local user does not get somebody's signature as an answer. */
+void sign_item_hash(const SignItem *it, uint8_t ret[static SHA256_SIZE]) {
+        const HashAlg *mgf1 = it->req.mgf1_hash;
+        char head[160];
+        int len;
+
+        len = snprintf(head, sizeof(head), "%s %u %s %s %s %u ", it->key_id, it->version,
+                       scheme_name(it->req.scheme), it->req.hash->name, mgf1 ? mgf1->name : "-",
+                       it->req.salt_len);
+        sha256_2(head, (size_t) len, it->caller_text.data, it->caller_text.len, ret);
+        sha256_2(ret, SHA256_SIZE, it->digest.data, it->digest.len, ret);
 }
 
 void sign_item_done(SignItem *it) {

@@ -16,6 +16,7 @@ typedef struct SignItem {
         const char *asked_id, *idempotency_key, *key_id, *scheme, *hash, *mgf1_hash;
         uint32_t version, salt_len;
         Buf digest;
+        bool is_message; /* digest is all of the message */
         const json_t *caller;
 
         char request_id[ID_MAX]; /* asked_id, or a new one */
@@ -35,8 +36,12 @@ typedef struct SignItem {
 /* Reads it; key_id NULL: the item names its key.  A failure is in it->e: -CSIGN_E_BAD_REQUEST,
  * -CSIGN_E_UNSUPPORTED_SCHEME; request_id is set even then. */
 int sign_item_read(SignItem *it, const json_t *json, const char *key_id);
+/* The same for a message, from the parts of its request: takes *message; caller is base64 of JSON,
+ * or empty. */
+int sign_item_read_message(SignItem *it, const char *key_id, uint32_t version, const char *scheme,
+                           const char *request_id, Buf *message, const Buf *caller);
 
-/* What its idempotency key stands for: all that the request says, but for its name. */
-int sign_item_hash(const json_t *json, const char *key_id, uint8_t ret[static SHA256_SIZE]);
+/* After it was read: what its idempotency key stands for, which is all but the request's id. */
+void sign_item_hash(const SignItem *it, uint8_t ret[static SHA256_SIZE]);
 
 void sign_item_done(SignItem *it);

@@ -83,10 +83,11 @@ static void run(void *arg) {
 }
 
 int bus_call_submit(BusCall *c) {
+        Manager *m = c->peer->manager;
         int r;
 
         c->asked_service = true;
-        r = worker_submit(c->peer->manager->lookups, run, c);
+        r = worker_submit(c->ops->is_large ? m->messages : m->lookups, run, c);
         return r < 0 ? error_set(&c->e, r, "the sidecar has too many calls under way") : 0;
 }
 

@@ -21,6 +21,7 @@ typedef struct BusCall BusCall;
 typedef struct BusCallOps {
         const char *method;
         size_t size;            /* of the struct that begins with the BusCall */
+        bool is_large;          /* goes to the threads for messages, and holds up nobody else */
         int (*run)(BusCall *c); /* on a thread; 1: another one will post the end */
         int (*reply)(BusCall *c,
                      sd_bus_message *reply); /* in the loop, after success: append results */

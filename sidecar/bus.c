@@ -17,6 +17,7 @@ static int enter(sd_bus_message *m, void *userdata, BusMethod method) {
         }
 
 ENTRY(sign)
+ENTRY(sign_message)
 ENTRY(get_key)
 ENTRY(list_keys)
 ENTRY(status)
@@ -42,6 +43,11 @@ static const sd_bus_vtable vtable[] = {
                                             digest, "a{sv}", options),
                                 SD_BUS_RESULT("ay", signature, "a{sv}", receipt), on_sign,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "SignMessage",
+                SD_BUS_ARGS("s", key_id, "u", version, "s", scheme, "h", message, "a{sv}", options),
+                SD_BUS_RESULT("ay", signature, "a{sv}", receipt), on_sign_message,
+                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{ss}", status), on_status,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, on_reload,

@@ -24,6 +24,7 @@ int bus_watch_end(sd_bus *bus, sd_bus_message_handler_t f, void *arg);
 
 /* The methods, one file per resource. */
 int method_sign(sd_bus_message *m, Peer *p);
+int method_sign_message(sd_bus_message *m, Peer *p);
 int method_get_key(sd_bus_message *m, Peer *p);
 int method_list_keys(sd_bus_message *m, Peer *p);
 int method_status(sd_bus_message *m, Peer *p);

@@ -11,6 +11,7 @@
 
 #include "lib/config.h"
 #include "lib/id.h"
+#include "lib/message.h"
 #include "sidecar/clock.h"
 
 /* Below the 30 s that clients wait, so that they see our reason and not their own deadline. */
@@ -67,10 +68,15 @@ static const ConfigItem items[] = {
         { "socket", config_path, offsetof(SidecarConfig, socket), 0 },
         { "timeout", config_seconds, offsetof(SidecarConfig, timeout_usec), 0 },
         { "connections", parse_connections, offsetof(SidecarConfig, connections), 0 },
+        { "message-max", config_bytes, offsetof(SidecarConfig, message_max), 0 },
 };
 
 void sidecar_config_init(SidecarConfig *c) {
-        *c = (SidecarConfig){ .timeout_usec = TIMEOUT_DEFAULT, .connections = CONNECTIONS_DEFAULT };
+        *c = (SidecarConfig){
+                .timeout_usec = TIMEOUT_DEFAULT,
+                .connections = CONNECTIONS_DEFAULT,
+                .message_max = MESSAGE_MAX_DEFAULT,
+        };
 }
 
 void sidecar_config_done(SidecarConfig *c) {

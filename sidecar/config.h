@@ -23,6 +23,7 @@ typedef struct SidecarConfig {
         char *socket;          /* NULL: the grant's default */
         uint64_t timeout_usec; /* for one call, all told */
         unsigned connections;  /* that sign */
+        size_t message_max;    /* bytes of a message that is signed whole */
 } SidecarConfig;
 
 /* Reads DIR/sidecar.conf.  -ENOENT: there is none. */

@@ -14,6 +14,7 @@
 #include <openssl/sha.h>
 
 #include "lib/ossl.h"
+#include "lib/sign.h"
 #include "sidecar/clock.h"
 
 #define ENTRIES_MAX 4096
@@ -60,6 +61,11 @@ void key_unref(Key *k) {
 
 static int decode(Key *k, Error *e) {
         const unsigned char *p = k->spki.data;
+        int r;
+
+        r = sign_check_library(k->alg, NULL, e);
+        if (r < 0)
+                return r;
 
         ERR_set_mark();
         k->public_key = d2i_PUBKEY(NULL, &p, (long) k->spki.len);

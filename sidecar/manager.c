@@ -15,9 +15,11 @@
 #include "lib/log.h"
 #include "sidecar/bus.h"
 
-#define LOOKUP_THREADS 2
-#define LOOKUPS_MAX    1024
-#define SIGNATURES_MAX 8192 /* that wait, of all callers together */
+#define LOOKUP_THREADS  2
+#define LOOKUPS_MAX     1024
+#define MESSAGE_THREADS 4
+#define MESSAGES_MAX    64
+#define SIGNATURES_MAX  8192 /* that wait, of all callers together */
 
 /* ---- where things are ---- */
 
@@ -103,6 +105,7 @@ static void unblock_signals(void) {
 /* What is under way gets its answer: the threads end, and their results are sent. */
 static void finish_calls(Manager *m) {
         worker_pool_free(TAKE(m->lookups)); /* its jobs may still go to the signer */
+        worker_pool_free(TAKE(m->messages));
         if (m->signer)
                 signer_stop(m->signer);
         if (m->done)
@@ -155,6 +158,8 @@ static int start_threads(Manager *m, Error *e) {
         int r;
 
         r = worker_pool_new(&m->lookups, LOOKUP_THREADS, LOOKUPS_MAX, e);
+        if (r >= 0)
+                r = worker_pool_new(&m->messages, MESSAGE_THREADS, MESSAGES_MAX, e);
         return r < 0 ? r
                      : signer_new(&m->signer, m->done, m->setup->config.connections, SIGNATURES_MAX,
                                   e);

@@ -32,7 +32,8 @@ typedef struct Manager {
         char *config_dir;
         sd_event *event;
         DoneQueue *done;
-        WorkerPool *lookups; /* all that asks the service, but for signatures */
+        WorkerPool *lookups;  /* all that asks the service, but for signatures */
+        WorkerPool *messages; /* signatures of whole messages */
         Signer *signer;
         Setup *setup;
         BusSocket *socket;

@@ -44,6 +44,10 @@ typedef struct SignItem {
 int service_sign(ServiceApi *s, SignItem *const items[], size_t n, uint64_t timeout_usec,
                  const atomic_bool *stop, Error *e);
 
+/* A whole message (item->req->digest), in a request of its own.  item->r and e are not used. */
+int service_sign_message(ServiceApi *s, SignItem *item, uint64_t timeout_usec,
+                         const atomic_bool *stop, Error *e);
+
 /* path, or id: the other is NULL.  *ret is not in any cache yet. */
 int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t version,
                     const char *request_id, uint64_t timeout_usec, Key **ret, Error *e);
@@ -73,5 +77,6 @@ int64_t service_token_expires(ServiceApi *s);
 
 int service_parse_key(const void *data, size_t len, Key **ret, Error *e);
 int service_parse_key_list(const void *data, size_t len, KeyList *ret, Error *e);
+int service_parse_signature(const void *data, size_t len, SignItem *item, Error *e);
 int service_parse_signatures(const void *data, size_t len, SignItem *const items[], size_t n,
                              Error *e);

@@ -70,7 +70,7 @@ int audit_entry_sign(AuditRecord *rec, const SignEvent *s) {
                 put_key(&o, s);
         put_if(&o, "scheme", s->scheme);
         put_if(&o, "hash", s->hash);
-        json_out_hex(&o, "digest", s->digest, s->digest_len);
+        json_out_hex(&o, s->is_message ? "message_sha256" : "digest", s->digest, s->digest_len);
         if (s->caller)
                 json_out_raw(&o, "caller", s->caller);
         put_result(&o, s->rule, s->code);

@@ -18,6 +18,7 @@ typedef struct SignEvent {
         const char *scheme, *hash;
         const uint8_t *digest;
         size_t digest_len;
+        bool is_message;    /* digest is SHA-256 of the message that was signed whole */
         const char *caller; /* JSON */
         const char *rule;   /* what decided */
         int code;           /* 0: allowed */

@@ -91,6 +91,10 @@ static int open_sealed(Builtin *b, const char *key_id, uint32_t version, const v
         if (r < 0)
                 return r;
 
+        r = sign_check_library(info.alg, NULL, e);
+        if (r < 0)
+                return r;
+
         r = decode_pkcs8(&pkcs8, info.alg, &pkey);
         if (r < 0)
                 return error_set(e, -CSIGN_E_KEY_CORRUPT, "what %s was sealed from is no %s key",
@@ -119,8 +123,18 @@ static int find_or_open(Builtin *b, const char *key_id, uint32_t version, const 
 /* -- generating -- */
 
 static EVP_PKEY *generate(const KeyAlg *alg) {
-        return alg->group ? EVP_PKEY_Q_keygen(NULL, NULL, alg->ossl_type, alg->group)
-                          : EVP_PKEY_Q_keygen(NULL, NULL, alg->ossl_type, (size_t) alg->bits);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
+        EVP_PKEY *pkey = NULL;
+
+        if (alg->group)
+                return EVP_PKEY_Q_keygen(NULL, NULL, alg->ossl_type, alg->group);
+        if (alg->bits)
+                return EVP_PKEY_Q_keygen(NULL, NULL, alg->ossl_type, (size_t) alg->bits);
+
+        ctx = EVP_PKEY_CTX_new_from_name(NULL, alg->ossl_type, NULL);
+        if (!ctx || EVP_PKEY_keygen_init(ctx) <= 0 || EVP_PKEY_generate(ctx, &pkey) <= 0)
+                return NULL;
+        return pkey;
 }
 
 static int encode_pkcs8(EVP_PKEY *pkey, Secret *ret) {
@@ -173,6 +187,10 @@ int builtin_generate(Builtin *b, const char *key_id, uint32_t version, const Sea
         _cleanup_(secret_done) Secret pkcs8 = {};
         _cleanup_(buf_done) Buf spki = {}, sealed = {};
         int r;
+
+        r = sign_check_library(info->alg, NULL, e);
+        if (r < 0)
+                return r;
 
         pkey = generate(info->alg);
         if (!pkey) {

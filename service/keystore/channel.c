@@ -295,23 +295,46 @@ static void batch_wait(Channel *c, Batch *b, uint64_t timeout_usec) {
 typedef struct Outgoing {
         Buf bytes;
         size_t end[SEND_BATCH]; /* where each packet ends in bytes */
+        int fds[SEND_BATCH];    /* what goes with it; -1: nothing */
         size_t n;
 } Outgoing;
 
+/* Room for one descriptor beside a packet. */
+typedef union Control {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+} Control;
+
 static void outgoing_done(Outgoing *o) {
         buf_done(&o->bytes);
+}
+
+static void put_fd(struct msghdr *h, Control *control, int fd) {
+        struct cmsghdr *c;
+
+        *control = (Control){};
+        h->msg_control = control;
+        h->msg_controllen = sizeof(*control);
+        c = CMSG_FIRSTHDR(h);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(fd));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 }
 
 /* 0, or -errno; *sent counts the packets that went out in either case. */
 static int send_packets(int fd, const Outgoing *o, size_t *sent) {
         struct mmsghdr messages[SEND_BATCH] = {};
         struct iovec parts[SEND_BATCH];
+        Control controls[SEND_BATCH];
         size_t begin = 0;
 
         for (size_t i = 0; i < o->n; i++) {
                 parts[i] = (struct iovec){ o->bytes.data + begin, o->end[i] - begin };
                 messages[i].msg_hdr.msg_iov = &parts[i];
                 messages[i].msg_hdr.msg_iovlen = 1;
+                if (o->fds[i] >= 0)
+                        put_fd(&messages[i].msg_hdr, &controls[i], o->fds[i]);
                 begin = o->end[i];
         }
 
@@ -339,6 +362,7 @@ static size_t encode_some(const Call *calls, size_t n, Outgoing *o) {
                         continue;
                 if (request_encode(calls[i].req, &o->bytes) < 0)
                         break;
+                o->fds[o->n] = calls[i].req->op == OP_SIGN_MESSAGE ? calls[i].req->message_fd : -1;
                 o->end[o->n++] = o->bytes.len;
         }
         return i;

@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/macro.h"
+#include "lib/message.h"
 #include "service/keystore/channel.h"
 
 #define TIMEOUT_USEC          ((uint64_t) 10 * 1000000)
@@ -109,6 +111,18 @@ static void exchange(Keystore *k, Call *calls, size_t n, uint64_t timeout) {
 
 /* -- the calls -- */
 
+/* A whole message travels beside the packet. */
+static int make_message(Request *req, Error *e) {
+        int fd = message_of(req->sign.digest, req->sign.digest_len);
+
+        if (fd < 0)
+                return error_set(e, fd, "no memory for a message of %zu bytes",
+                                 req->sign.digest_len);
+        req->op = OP_SIGN_MESSAGE;
+        req->message_fd = fd;
+        return 0;
+}
+
 /* 0, or why the request cannot even be written down. */
 static int make_request(const KeystoreSign *s, Request *ret, Error *e) {
         *ret = (Request){
@@ -124,14 +138,21 @@ static int make_request(const KeystoreSign *s, Request *ret, Error *e) {
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "that is no key id");
         if (!s->req->hash)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME, "no hash was named");
-        if (s->req->digest_len > DIGEST_MAX)
+        if (s->req->hash != &hash_none && s->req->digest_len > DIGEST_MAX)
                 return error_set(e, -CSIGN_E_BAD_DIGEST, "no hash gives a digest of %zu bytes",
                                  s->req->digest_len);
         if (s->sealed_len > SEALED_MAX)
                 return error_set(e, -CSIGN_E_KEY_CORRUPT, "no sealed key has %zu bytes",
                                  s->sealed_len);
         strcpy(ret->key_id, s->req->key_id);
-        return 0;
+        return s->req->hash == &hash_none ? make_message(ret, e) : 0;
+}
+
+static void requests_free(Request *requests, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (requests[i].op == OP_SIGN_MESSAGE)
+                        close(requests[i].message_fd);
+        free(requests);
 }
 
 void keystore_sign_many(Keystore *k, KeystoreSign *signs, size_t n) {
@@ -159,7 +180,7 @@ void keystore_sign_many(Keystore *k, KeystoreSign *signs, size_t n) {
         for (size_t i = 0; i < n_calls; i++)
                 owners[i]->r = calls[i].r;
 
-        free(requests);
+        requests_free(requests, n_calls);
         free(calls);
         free(owners);
 }

@@ -43,6 +43,14 @@ static int put_sign(const Request *req, Buf *b) {
         return 0;
 }
 
+static int put_sign_message(const Request *req, Buf *b) {
+        if (buf_put_str16(b, req->key_id) < 0 || buf_put_u32(b, req->version) < 0 ||
+            buf_put_u8(b, req->usage) < 0 || buf_put_u8(b, (uint8_t) req->sign.scheme) < 0 ||
+            buf_put_bytes16(b, req->sealed, req->sealed_len) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
 int request_encode(const Request *req, Buf *b) {
         if (put_header(b, req->op, req->call) < 0)
                 return -ENOMEM;
@@ -52,6 +60,8 @@ int request_encode(const Request *req, Buf *b) {
                 return put_generate(req, b);
         case OP_SIGN:
                 return put_sign(req, b);
+        case OP_SIGN_MESSAGE:
+                return put_sign_message(req, b);
         default:
                 return 0;
         }
@@ -93,13 +103,14 @@ static int get_generate(Reader *rd, Request *ret, Error *e) {
  */
 static int get_sign_algorithms(SignRequest *s, unsigned scheme, uint16_t hash_id, uint16_t mgf1_id,
                                Error *e) {
-        if (scheme != SCHEME_RSA_PKCS1 && scheme != SCHEME_RSA_PSS && scheme != SCHEME_ECDSA)
+        s->scheme = scheme_by_id(scheme);
+        if (s->scheme == SCHEME_NONE)
                 return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME, "unknown scheme %u", scheme);
-        s->scheme = (Scheme) scheme;
 
-        s->hash = hash_alg_by_id(hash_id);
+        s->hash = scheme_hash_by_id(s->scheme, hash_id);
         if (!s->hash)
-                return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME, "unknown hash %u", hash_id);
+                return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME, "unknown hash %u for %s", hash_id,
+                                 scheme_name(s->scheme));
 
         if (mgf1_id == 0)
                 return 0;
@@ -131,6 +142,33 @@ static int get_sign(Reader *rd, Request *ret, Error *e) {
         r = get_sign_algorithms(&ret->sign, scheme, hash_id, mgf1_id, e);
         if (r < 0)
                 return r;
+        if (ret->sign.hash == &hash_none)
+                return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME, "%s signs messages, not digests",
+                                 scheme_name(ret->sign.scheme));
+        return check_key(ret, e);
+}
+
+/* The message itself comes into ret->sign when its memory was mapped. */
+static int get_sign_message(Reader *rd, Request *ret, Error *e) {
+        uint8_t scheme;
+
+        reader_str16(rd, ret->key_id, sizeof(ret->key_id));
+        ret->version = reader_u32(rd);
+        ret->usage = reader_u8(rd);
+        scheme = reader_u8(rd);
+        ret->sealed = reader_bytes16(rd, &ret->sealed_len);
+        if (reader_end(rd) < 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "malformed request to sign a message");
+
+        ret->sign = (SignRequest){
+                .key_id = ret->key_id,
+                .version = ret->version,
+                .scheme = scheme_by_id(scheme),
+                .hash = &hash_none,
+        };
+        if (scheme_own_hash(ret->sign.scheme) != &hash_none)
+                return error_set(e, -CSIGN_E_UNSUPPORTED_SCHEME,
+                                 "scheme %u does not sign whole messages", scheme);
         return check_key(ret, e);
 }
 
@@ -168,6 +206,8 @@ int request_decode(const void *packet, size_t len, Request *ret, Error *e) {
                 return get_generate(&rd, ret, e);
         case OP_SIGN:
                 return get_sign(&rd, ret, e);
+        case OP_SIGN_MESSAGE:
+                return get_sign_message(&rd, ret, e);
         default:
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "unknown operation %u", op);
         }
@@ -203,6 +243,7 @@ static int put_result(const Reply *reply, Buf *b) {
                         return -ENOMEM;
                 return buf_put_bytes16(b, reply->sealed, reply->sealed_len);
         case OP_SIGN:
+        case OP_SIGN_MESSAGE:
                 return buf_put_bytes16(b, reply->sig, reply->sig_len);
         default:
                 return -EINVAL;
@@ -252,6 +293,7 @@ static int get_result(Reader *rd, Reply *ret) {
                 ret->sealed = reader_bytes16(rd, &ret->sealed_len);
                 break;
         case OP_SIGN:
+        case OP_SIGN_MESSAGE:
                 ret->sig = reader_bytes16(rd, &ret->sig_len);
                 break;
         default:

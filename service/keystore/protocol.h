@@ -20,17 +20,19 @@ typedef enum Op {
         OP_HELLO = 1,
         OP_GENERATE = 2,
         OP_SIGN = 3,
+        OP_SIGN_MESSAGE = 4, /* the message is in a file in memory, passed with the packet */
 } Op;
 
 typedef struct Request {
         uint8_t op;
         uint64_t call;
-        char key_id[ID_MAX]; /* GENERATE and SIGN */
+        char key_id[ID_MAX]; /* all but HELLO */
         uint32_t version;
         uint8_t usage;
         const KeyAlg *alg; /* GENERATE only */
         uint32_t schemes;
-        SignRequest sign; /* SIGN only; its key_id and version are the ones above */
+        SignRequest sign; /* SIGN and SIGN_MESSAGE; its key_id and version are the ones above */
+        int message_fd;   /* SIGN_MESSAGE: travels beside the packet; decoding leaves it alone */
         const uint8_t *sealed;
         size_t sealed_len;
 } Request;
@@ -53,7 +55,7 @@ typedef struct Reply {
         size_t spki_len;
         const uint8_t *sealed;
         size_t sealed_len;
-        const uint8_t *sig; /* SIGN */
+        const uint8_t *sig; /* SIGN, SIGN_MESSAGE */
         size_t sig_len;
 } Reply;
 

@@ -19,6 +19,7 @@
 #include <openssl/crypto.h>
 
 #include "lib/log.h"
+#include "lib/message.h"
 #include "service/keystore/protocol.h"
 
 #define BACKLOG        16
@@ -50,6 +51,7 @@ typedef struct Worker {
         int fd;
         Signer *signer;
         uint8_t *packet; /* PACKET_MAX */
+        int packet_fd;   /* what came with it; -1: nothing */
         Buf reply, sig, spki, sealed;
 } Worker;
 
@@ -97,7 +99,24 @@ static int answer_sign(Worker *w, const Request *req, Reply *reply) {
         return 0;
 }
 
-static int answer_request(Worker *w, const Request *req, Reply *reply) {
+static int answer_sign_message(Worker *w, Request *req, Reply *reply) {
+        Message m = {};
+        int r;
+
+        if (w->packet_fd < 0)
+                return error_set(&reply->error, -CSIGN_E_BAD_REQUEST, "no message came along");
+        r = message_map(&m, w->packet_fd, MESSAGE_MAX_LIMIT, &reply->error);
+        if (r < 0)
+                return r;
+
+        req->sign.digest = m.data;
+        req->sign.digest_len = m.len;
+        r = answer_sign(w, req, reply);
+        message_unmap(&m);
+        return r;
+}
+
+static int answer_request(Worker *w, Request *req, Reply *reply) {
         switch (req->op) {
         case OP_HELLO:
                 answer_hello(w, reply);
@@ -106,6 +125,8 @@ static int answer_request(Worker *w, const Request *req, Reply *reply) {
                 return answer_generate(w, req, reply);
         case OP_SIGN:
                 return answer_sign(w, req, reply);
+        case OP_SIGN_MESSAGE:
+                return answer_sign_message(w, req, reply);
         default:
                 return -EINVAL; /* request_decode() lets none through */
         }
@@ -151,14 +172,45 @@ static int handle(Worker *w, size_t len) {
 
 /* -- one worker -- */
 
+static void drop_packet_fd(Worker *w) {
+        if (w->packet_fd >= 0)
+                close(w->packet_fd);
+        w->packet_fd = -1;
+}
+
+/* Keeps one descriptor; what else a packet brings is closed. */
+static void take_fds(Worker *w, struct msghdr *h) {
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+                size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t i = 0; i < n; i++) {
+                        drop_packet_fd(w);
+                        memcpy(&w->packet_fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+                }
+        }
+}
+
 /* Bytes of the packet (more than PACKET_MAX if it was cut off), 0 at the end, or -errno. */
-static ssize_t receive(const Worker *w) {
+static ssize_t receive(Worker *w) {
+        union {
+                struct cmsghdr align;
+                uint8_t bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec part = { w->packet, PACKET_MAX };
+        struct msghdr h = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control };
         ssize_t n;
 
-        do
-                n = recv(w->fd, w->packet, PACKET_MAX, MSG_TRUNC);
-        while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : n;
+        drop_packet_fd(w);
+        do {
+                h.msg_controllen = sizeof(control);
+                n = recvmsg(w->fd, &h, MSG_TRUNC | MSG_CMSG_CLOEXEC);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        take_fds(w, &h);
+        return n;
 }
 
 static int send_reply(const Worker *w) {
@@ -185,7 +237,7 @@ static void worker_loop(Worker *w) {
 
 static void worker_run(Server *s, int fd) {
         _cleanup_(signer_freep) Signer *signer = NULL;
-        Worker w = { .server = s, .fd = fd };
+        Worker w = { .server = s, .fd = fd, .packet_fd = -1 };
 
         w.packet = malloc(PACKET_MAX);
         if (!w.packet || builtin_signer_new(s->builtin, &signer) < 0) {
@@ -197,6 +249,7 @@ static void worker_run(Server *s, int fd) {
         w.signer = signer;
         worker_loop(&w);
 
+        drop_packet_fd(&w);
         free(w.packet);
         buf_done(&w.reply);
         buf_done(&w.sig);

@@ -20,6 +20,8 @@ typedef struct Slot {
         uint32_t salt_len;
         EVP_PKEY_CTX *sign;
         EVP_PKEY_CTX *verify; /* RSA only */
+        EVP_MD_CTX *pure_sign;
+        EVP_MD_CTX *pure_verify; /* Ed25519 only */
 } Slot;
 
 struct Signer {
@@ -30,6 +32,8 @@ struct Signer {
 static void slot_done(Slot *slot) {
         EVP_PKEY_CTX_free(slot->sign);
         EVP_PKEY_CTX_free(slot->verify);
+        EVP_MD_CTX_free(slot->pure_sign);
+        EVP_MD_CTX_free(slot->pure_verify);
         opened_key_unref(slot->key);
         *slot = (Slot){};
 }
@@ -74,8 +78,36 @@ static int context_new(EVP_PKEY_CTX **ret, const OpenedKey *key, const SignReque
         return 0;
 }
 
-static int slot_fill(Slot *slot, OpenedKey *key, const SignRequest *req) {
+static int digest_contexts_new(Slot *slot, const OpenedKey *key, const SignRequest *req) {
         bool rsa = req->scheme != SCHEME_ECDSA;
+
+        if (context_new(&slot->sign, key, req, EVP_PKEY_sign_init) < 0 ||
+            (rsa && context_new(&slot->verify, key, req, EVP_PKEY_verify_init) < 0))
+                return -EIO;
+        return 0;
+}
+
+/* Each is initialised again for each use: libcrypto lets a one-shot context be used but once, and
+ * fetches nothing when the key is the same. */
+static int pure_contexts_new(Slot *slot, const OpenedKey *key, const SignRequest *req) {
+        const OSSL_PARAM *params = sign_pure_params(req->scheme);
+
+        slot->pure_sign = EVP_MD_CTX_new();
+        if (!slot->pure_sign ||
+            EVP_DigestSignInit_ex(slot->pure_sign, NULL, NULL, NULL, NULL, key->pkey, params) != 1)
+                return -EIO;
+        if (req->scheme != SCHEME_ED25519)
+                return 0;
+
+        slot->pure_verify = EVP_MD_CTX_new();
+        if (!slot->pure_verify || EVP_DigestVerifyInit_ex(slot->pure_verify, NULL, NULL, NULL, NULL,
+                                                          key->pkey, params) != 1)
+                return -EIO;
+        return 0;
+}
+
+static int slot_fill(Slot *slot, OpenedKey *key, const SignRequest *req) {
+        int r;
 
         *slot = (Slot){
                 .key = opened_key_ref(key),
@@ -85,12 +117,31 @@ static int slot_fill(Slot *slot, OpenedKey *key, const SignRequest *req) {
                 .salt_len = req->salt_len,
         };
 
-        if (context_new(&slot->sign, key, req, EVP_PKEY_sign_init) < 0 ||
-            (rsa && context_new(&slot->verify, key, req, EVP_PKEY_verify_init) < 0)) {
+        r = scheme_own_hash(req->scheme) ? pure_contexts_new(slot, key, req)
+                                         : digest_contexts_new(slot, key, req);
+        if (r < 0)
                 slot_done(slot);
-                return -EIO;
-        }
-        return 0;
+        return r;
+}
+
+static bool slot_make(Slot *slot, const SignRequest *req, uint8_t *sig, size_t *len) {
+        if (slot->sign)
+                return EVP_PKEY_sign(slot->sign, sig, len, req->digest, req->digest_len) == 1;
+        return EVP_DigestSignInit_ex(slot->pure_sign, NULL, NULL, NULL, NULL, NULL,
+                                     sign_pure_params(req->scheme)) == 1 &&
+               EVP_DigestSign(slot->pure_sign, sig, len, req->digest, req->digest_len) == 1;
+}
+
+/* A signature that was computed with a fault gives an RSA key away, and an Ed25519 key. */
+static bool slot_check(Slot *slot, const SignRequest *req, const uint8_t *sig, size_t len) {
+        if (slot->verify)
+                return EVP_PKEY_verify(slot->verify, sig, len, req->digest, req->digest_len) == 1;
+        if (slot->pure_verify)
+                return EVP_DigestVerifyInit_ex(slot->pure_verify, NULL, NULL, NULL, NULL, NULL,
+                                               sign_pure_params(req->scheme)) == 1 &&
+                       EVP_DigestVerify(slot->pure_verify, sig, len, req->digest,
+                                        req->digest_len) == 1;
+        return true;
 }
 
 static int slot_sign(Slot *slot, const SignRequest *req, Buf *sig, Error *e) {
@@ -103,11 +154,10 @@ static int slot_sign(Slot *slot, const SignRequest *req, Buf *sig, Error *e) {
                 return r;
 
         out = sig->data + sig->len;
-        if (EVP_PKEY_sign(slot->sign, out, &len, req->digest, req->digest_len) != 1)
+        if (!slot_make(slot, req, out, &len))
                 return error_set(e, -EIO, "libcrypto cannot sign with %s", req->key_id);
 
-        if (slot->verify &&
-            EVP_PKEY_verify(slot->verify, out, len, req->digest, req->digest_len) != 1)
+        if (!slot_check(slot, req, out, len))
                 return error_set(
                         e, -CSIGN_E_BAD_SIGNATURE,
                         "a signature with %s does not verify: the machine computes wrongly",

@@ -16,6 +16,7 @@ int signer_new(Signer **ret, atomic_uint_fast64_t *contexts_made);
 void signer_free(Signer *s);
 DEFINE_CLEANUP(Signer, signer_free)
 
-/* req was checked against the key's algorithm.  Appends to sig.  RSA signatures are verified first:
- * one that was computed with a fault would give the key away.  -CSIGN_E_BAD_SIGNATURE. */
+/* req was checked against the key's algorithm.  Appends to sig.  RSA and Ed25519 signatures are
+ * verified first: one that was computed with a fault would give the key away.
+ * -CSIGN_E_BAD_SIGNATURE. */
 int signer_sign(Signer *s, OpenedKey *key, const SignRequest *req, Buf *sig, Error *e);

@@ -23,18 +23,24 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs to be root (other uids, chroot)")
     config.addinivalue_line("markers", "provider: also runs on other versions of OpenSSL; so it runs openssl by "
                             "stack.openssl(), and nothing else that loads csign.so")
+    config.addinivalue_line("markers", "tree: runs all of csign on another release's OpenSSL; only in its tree")
     config.addinivalue_line("markers", "uninstrumented: cannot run in a build with sanitizers")
 
 
 def pytest_collection_modifyitems(config, items):
     """Without root, what needs it is left out by name and said so; nothing is ever skipped for a missing tool."""
-    if os.geteuid() == 0:
-        return
-    without = [i for i in items if i.get_closest_marker("root")]
+    if "CSIGN_TREE" not in os.environ:
+        leave_out(config, items, "tree", "runs in another release's tree")
+    if os.geteuid() != 0:
+        leave_out(config, items, "root", "needs root")
+
+
+def leave_out(config, items, marker, why):
+    without = [i for i in items if i.get_closest_marker(marker)]
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [i for i in items if i not in without]
-        print("needs root, not run:", " ".join(i.name for i in without), file=sys.stderr)
+        print(f"{why}, not run:", " ".join(i.name for i in without), file=sys.stderr)
 
 
 def start(**options):

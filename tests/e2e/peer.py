@@ -8,9 +8,9 @@ import struct
 
 PATH, INTERFACE = "/org/csign/Sidecar1", "org.csign.Sidecar1"
 ERROR_PREFIX = INTERFACE + ".Error."
-ALIGN = {"y": 1, "g": 1, "v": 1, "n": 2, "q": 2, "b": 4, "i": 4, "u": 4, "s": 4, "o": 4, "a": 4,
+ALIGN = {"h": 4, "y": 1, "g": 1, "v": 1, "n": 2, "q": 2, "b": 4, "i": 4, "u": 4, "s": 4, "o": 4, "a": 4,
          "x": 8, "t": 8, "d": 8, "(": 8, "{": 8}
-NUMBERS = {"y": "<B", "n": "<h", "q": "<H", "b": "<I", "i": "<i", "u": "<I", "x": "<q", "t": "<Q", "d": "<d"}
+NUMBERS = {"h": "<I", "y": "<B", "n": "<h", "q": "<H", "b": "<I", "i": "<i", "u": "<I", "x": "<q", "t": "<Q", "d": "<d"}
 
 
 class DBusError(Exception):
@@ -129,18 +129,21 @@ class Reader:
 class Peer:
     """One connection.  Peer(sidecar.socket).call("Status", "") -> ({...},)"""
 
-    def __init__(self, path, timeout=10, pipelined=True):
-        """pipelined: BEGIN goes out with AUTH, as sd-bus does it; else after the answer, as others do."""
+    def __init__(self, path, timeout=10, pipelined=True, fds=False):
+        """pipelined: BEGIN goes out with AUTH, as sd-bus does it; else after the answer, as others do.
+        fds: descriptors may be sent."""
         self.serial = 0
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
         uid = str(os.geteuid()).encode().hex()
-        begin = b"BEGIN\r\n"
+        begin = (b"NEGOTIATE_UNIX_FD\r\n" if fds else b"") + b"BEGIN\r\n"
         self.socket.sendall(b"\0AUTH EXTERNAL " + uid.encode() + b"\r\n" + (begin if pipelined else b""))
         answer = self.read_line()
         if not answer.startswith(b"OK"):
             raise DBusError("auth", answer.decode())
+        if fds and pipelined and not self.read_line().startswith(b"AGREE_UNIX_FD"):
+            raise DBusError("auth", "no descriptors")
         self.unsent = b"" if pipelined else begin
 
     def __enter__(self):
@@ -164,7 +167,8 @@ class Peer:
             data += more
         return data
 
-    def send(self, member, signature, values, interface=INTERFACE, path=PATH):
+    def send(self, member, signature, values, interface=INTERFACE, path=PATH, fds=()):
+        """A value of type h is an index into fds."""
         self.serial += 1
         body = Writer()
         for kind, value in zip(types(signature), values):
@@ -172,12 +176,18 @@ class Peer:
         fields = {1: Variant("o", path), 2: Variant("s", interface), 3: Variant("s", member)}
         if signature:
             fields[8] = Variant("g", signature)
+        if fds:
+            fields[9] = Variant("u", len(fds))
         message = Writer()
         for kind, value in zip("yyyyuu", (ord("l"), 1, 0, 1, len(body.data), self.serial)):
             message.put(kind, value)
         message.put("a(yv)", list(fields.items()))
         message.align(8)
-        self.socket.sendall(self.unsent + bytes(message.data + body.data))
+        data = self.unsent + bytes(message.data + body.data)
+        if fds:
+            assert socket.send_fds(self.socket, [data], fds) == len(data)
+        else:
+            self.socket.sendall(data)
         self.unsent = b""
         return self.serial
 

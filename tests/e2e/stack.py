@@ -168,7 +168,8 @@ def sanitizers(build):
 class Daemon:
     """One process with a log file; the same object starts it again after it was stopped or killed."""
 
-    def __init__(self, name, argv, folder, env=None, uid=None, ready=True):
+    def __init__(self, name, argv, folder, env=None, uid=None, ready=True, tree=False):
+        self.tree = tree  # runs in the tree of another release
         self.name, self.argv, self.uid, self.wants_ready = name, [str(a) for a in argv], uid, ready
         self.env = dict(env) if env is not None else base_env()
         self.log_path = pathlib.Path(folder) / f"{name}.log"
@@ -193,7 +194,8 @@ class Daemon:
         read_fd, write_fd = os.pipe()
         argv = self.argv + (["--ready-fd", str(write_fd)] if self.wants_ready else [])
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(as_user(self.uid, argv), stdin=subprocess.DEVNULL, stdout=log,
+            enter = in_tree if self.tree else as_user
+            self.process = subprocess.Popen(enter(self.uid, argv), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.env, close_fds=True,
                                             pass_fds=[write_fd] if self.wants_ready else [])
         os.close(write_fd)
@@ -296,7 +298,8 @@ class Sidecar(Daemon):
         env = base_env()
         env["XDG_RUNTIME_DIR"] = str(self.folder)
         super().__init__(name, [stack.program("csign-sidecar"), "--grant", grant, "--config", self.config,
-                                "--bus", bus or "none", "--socket", self.socket], stack.folder, env, uid)
+                                "--bus", bus or "none", "--socket", self.socket], stack.folder, env, uid,
+                         tree=stack.tree)
         self._own(self.folder)
         self._own(self.config)
 
@@ -344,10 +347,13 @@ class Stack:
     proxy           put tests/fake/keystore-proxy.py between service and keystore (stack.proxy: class Proxy)
     sidecar         False: none
     service_conf, keystore_conf, sidecar_conf   more names for the configuration files
-    wrap            {"csign-service": ["valgrind", ...]}: put in front of a program"""
+    wrap            {"csign-service": ["valgrind", ...]}: put in front of a program
+    tree            csign's own programs run in the tree that CSIGN_TREE names, too, with that release's OpenSSL"""
 
     def __init__(self, build=None, bus=False, proxy=False, sidecar=True, keys=None, policy=None,
-                 service_conf=None, keystore_conf=None, sidecar_conf=None, wrap=None, keep=False):
+                 service_conf=None, keystore_conf=None, sidecar_conf=None, wrap=None, keep=False,
+                 tree=False):
+        self.tree = tree
         self.build = pathlib.Path(build or os.environ.get("CSIGN_BUILD") or ROOT / "build").resolve()
         self.sanitize = sanitizers(self.build)
         self.options = {"bus": bus, "proxy": proxy, "sidecar": sidecar, "policy": policy}
@@ -440,9 +446,9 @@ class Stack:
         env = base_env()
         # It makes itself undumpable, and then LeakSanitizer cannot look at it.
         env["ASAN_OPTIONS"] += ":detect_leaks=0"
-        self.run(as_user(KEYSTORE_UID, [program, "init-kek", "--kek", self.kek]), env=env)
+        self.run(self.as_user(KEYSTORE_UID, [program, "init-kek", "--kek", self.kek]), env=env)
         self.keystore = self.add(Daemon("csign-keystore", [program, "--config", conf], self.folder, env,
-                                        KEYSTORE_UID))
+                                        KEYSTORE_UID, tree=self.tree))
         if self.options["proxy"]:
             self.proxy = Proxy(self, self._private("proxy", SERVICE_UID))
 
@@ -454,8 +460,10 @@ class Stack:
                           "keystore-socket": self.proxy.socket if self.proxy else self.keystore_socket}
                    | self.service_conf)
         program = self.program("csign-service")
-        self.run(as_user(SERVICE_UID, [program, "init", "--config", conf, "--api-key-out", key, "--owner", "owner"]))
-        self.service = self.add(Daemon("csign-service", [program, "--config", conf], self.folder, uid=SERVICE_UID))
+        self.run(self.as_user(SERVICE_UID, [program, "init", "--config", conf, "--api-key-out", key, "--owner",
+                                            "owner"]))
+        self.service = self.add(Daemon("csign-service", [program, "--config", conf], self.folder, uid=SERVICE_UID,
+                                       tree=self.tree))
         self.ca, self.api_key_file = self.folder / "ca.pem", self.folder / "api-key"
         shutil.copyfile(self.state / "ca.pem", self.ca)
         self.ca.chmod(0o644)
@@ -498,7 +506,15 @@ class Stack:
         self.bus = f"unix:path={address}"
         return self.bus
 
+    def as_user(self, uid, argv):
+        return in_tree(uid, argv) if self.tree else as_user(uid, argv)
+
     # ---- use ----
+
+    def tree_argv(self, *argv):
+        """The command line of a stock program that loads csign.so; in the tree if CSIGN_TREE names one."""
+        argv = [tool(argv[0]), *map(str, argv[1:])]
+        return in_tree(None, argv) if "CSIGN_TREE" in os.environ else argv
 
     def environment(self, sidecar=None):
         """For a program that signs (through a sidecar) and administers."""
@@ -554,10 +570,11 @@ class Stack:
 
     def plain_openssl(self, *argv, **options):
         """The distribution's openssl as it is: proofs must not rest on what they prove."""
-        return self.run([tool("openssl"), *argv], **options)
+        return self.run(self.as_user(None, [tool("openssl"), *argv]), **options)
 
     def csign(self, *argv, sidecar=None, env=None, **options):
-        return self.run([self.program("csign"), *argv], env=env or self.environment(sidecar), **options)
+        return self.run(self.as_user(None, [self.program("csign"), *argv]), env=env or self.environment(sidecar),
+                        **options)
 
     def api(self, method, path, body=None, status=None, bearer=None, headers=None, raw=False):
         """One HTTP request as the owner.  With status: it must be that, and the JSON body is returned; without:

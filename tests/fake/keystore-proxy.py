@@ -15,7 +15,7 @@ import sys
 
 PACKET_MAX = 1 << 16
 HEADER = struct.Struct(">BBHQ")
-KINDS = {1: "hello", 2: "generate", 3: "sign"}
+KINDS = {1: "hello", 2: "generate", 3: "sign", 4: "sign-message"}
 REPLY = 0x80
 
 
@@ -25,9 +25,9 @@ def count(control, op):
 
 
 def spoil(packet):
-    """A SIGN reply: header, u16 result, bytes16 signature.  The last bit of the signature's last byte turns."""
+    """A SIGN or SIGN_MESSAGE reply: header, u16 result, bytes16 signature.  The last bit of the signature's last byte turns."""
     _, op, _, _ = HEADER.unpack_from(packet)
-    if op != 3 | REPLY or struct.unpack_from(">H", packet, HEADER.size)[0] != 0:
+    if op not in (3 | REPLY, 4 | REPLY) or struct.unpack_from(">H", packet, HEADER.size)[0] != 0:
         return packet
     (length,) = struct.unpack_from(">H", packet, HEADER.size + 2)
     last = HEADER.size + 4 + length - 1
@@ -36,14 +36,16 @@ def spoil(packet):
 
 def pump(source, target, control, from_service):
     """One packet.  False at the end of the connection."""
-    packet = source.recv(PACKET_MAX)
+    packet, fds, _, _ = socket.recv_fds(source, PACKET_MAX, 1)
     if not packet:
         return False
     if from_service:
         count(control, packet[1])
     elif os.path.exists(os.path.join(control, "corrupt")):
         packet = spoil(packet)
-    target.send(packet)
+    socket.send_fds(target, [packet], fds)
+    for fd in fds:
+        os.close(fd)
     return True
 
 

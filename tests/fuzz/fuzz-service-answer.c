@@ -24,6 +24,18 @@ static void as_signatures(const uint8_t *data, size_t size) {
                 buf_done(&items[i].sig);
 }
 
+static void as_signature(const uint8_t *data, size_t size) {
+        const SignRequest request = { .request_id = "req_a" };
+        SignItem item = { .req = &request };
+        Error e = {};
+
+        if (service_parse_signature(data, size, &item, &e) >= 0)
+                assert(item.sig.len > 0);
+        else
+                assert(e.code < 0 && e.detail[0]);
+        buf_done(&item.sig);
+}
+
 static void as_keys(const uint8_t *data, size_t size) {
         KeyCache *cache = NULL;
         KeyList list = {};
@@ -60,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Error e = {};
 
         as_signatures(data, size);
+        as_signature(data, size);
         as_keys(data, size);
         as_refusal(data, size);
         if (token_parse(data, size, token, &expires, &e) >= 0)

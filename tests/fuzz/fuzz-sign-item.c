@@ -16,11 +16,27 @@ static void check_accepted(const SignItem *it) {
                 (void) sign_request_check(&it->req, key_alg_at(i), NULL);
 }
 
+/* The same bytes as the header that tells of the caller, beside a message. */
+static void as_message(const uint8_t *data, size_t size) {
+        _cleanup_(buf_done) Buf message = {}, header = {};
+        SignItem it = {};
+
+        if (buf_append_str(&message, "message") < 0 || buf_append(&header, data, size) < 0)
+                return;
+        if (sign_item_read_message(&it, "key_aaaaaaaaaaaaaaaaaaaaaaaaaa", 1, "ed25519",
+                                   "req_aaaaaaaaaaaaaaaaaaaaaaaaaa", &message, &header) == 0)
+                assert(it.req.hash == &hash_none && it.caller_text.len <= CALLER_MAX);
+        else
+                assert(it.e.code < 0 && it.e.detail[0]);
+        sign_item_done(&it);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         json_t *root = NULL;
         SignItem it = {};
         Error e = {};
 
+        as_message(data, size);
         if (json_parse(data, size, &root, &e) < 0)
                 return 0;
         if (sign_item_read(&it, root, NULL) == 0)

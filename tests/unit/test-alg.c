@@ -10,18 +10,21 @@ DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free)
 /* The numbers are in sealed keys: this test is the place that says they never change. */
 static void key_algorithms_keep_names_and_numbers(void **state) {
         static const struct {
+                uint16_t id;
                 const char *name, *type;
                 unsigned bits, schemes;
+                Scheme first;
         } expect[] = {
-                { "P-256", "EC", 256, SCHEME_BIT(SCHEME_ECDSA) },
-                { "P-384", "EC", 384, SCHEME_BIT(SCHEME_ECDSA) },
-                { "P-521", "EC", 521, SCHEME_BIT(SCHEME_ECDSA) },
-                { "RSA-2048", "RSA", 2048,
-                  SCHEME_BIT(SCHEME_RSA_PKCS1) | SCHEME_BIT(SCHEME_RSA_PSS) },
-                { "RSA-3072", "RSA", 3072,
-                  SCHEME_BIT(SCHEME_RSA_PKCS1) | SCHEME_BIT(SCHEME_RSA_PSS) },
-                { "RSA-4096", "RSA", 4096,
-                  SCHEME_BIT(SCHEME_RSA_PKCS1) | SCHEME_BIT(SCHEME_RSA_PSS) },
+                { 1, "P-256", "EC", 256, 1 << 3, SCHEME_ECDSA },
+                { 2, "P-384", "EC", 384, 1 << 3, SCHEME_ECDSA },
+                { 3, "P-521", "EC", 521, 1 << 3, SCHEME_ECDSA },
+                { 16, "RSA-2048", "RSA", 2048, 1 << 1 | 1 << 2, SCHEME_RSA_PKCS1 },
+                { 17, "RSA-3072", "RSA", 3072, 1 << 1 | 1 << 2, SCHEME_RSA_PKCS1 },
+                { 18, "RSA-4096", "RSA", 4096, 1 << 1 | 1 << 2, SCHEME_RSA_PKCS1 },
+                { 32, "Ed25519", "ED25519", 0, 1 << 4, SCHEME_ED25519 },
+                { 48, "ML-DSA-44", "ML-DSA-44", 0, 1 << 5, SCHEME_ML_DSA_44 },
+                { 49, "ML-DSA-65", "ML-DSA-65", 0, 1 << 6, SCHEME_ML_DSA_65 },
+                { 50, "ML-DSA-87", "ML-DSA-87", 0, 1 << 7, SCHEME_ML_DSA_87 },
         };
         size_t n = 0;
 
@@ -31,7 +34,7 @@ static void key_algorithms_keep_names_and_numbers(void **state) {
                 assert_ptr_equal(key_alg_by_name(a->name), a);
                 assert_ptr_equal(key_alg_by_id(a->id), a);
                 assert_int_not_equal(a->id, 0);
-                assert_non_null(hash_alg_by_name(a->default_hash));
+                assert_non_null(scheme_hash_by_name(scheme_of_key(a), a->default_hash));
                 assert_in_range(a->signature_max, 1, SIGNATURE_MAX);
         }
         assert_int_equal(n, ELEMENTSOF(expect));
@@ -40,9 +43,11 @@ static void key_algorithms_keep_names_and_numbers(void **state) {
                 const KeyAlg *a = key_alg_by_name(expect[i].name);
 
                 assert_non_null(a);
+                assert_int_equal(a->id, expect[i].id);
                 assert_string_equal(a->ossl_type, expect[i].type);
                 assert_int_equal(a->bits, expect[i].bits);
                 assert_int_equal(a->schemes, expect[i].schemes);
+                assert_int_equal(scheme_of_key(a), expect[i].first);
         }
         assert_ptr_equal(key_alg_by_name("rsa-3072"), key_alg_by_name("RSA-3072"));
         assert_null(key_alg_by_name("RSA-1024"));
@@ -98,10 +103,35 @@ static void schemes_go_both_ways(void **state) {
         assert_string_equal(scheme_name(SCHEME_RSA_PKCS1), "rsa-pkcs1");
         assert_string_equal(scheme_name(SCHEME_RSA_PSS), "rsa-pss");
         assert_string_equal(scheme_name(SCHEME_ECDSA), "ecdsa");
-        for (Scheme s = SCHEME_RSA_PKCS1; s <= SCHEME_ECDSA; s++)
+        assert_string_equal(scheme_name(SCHEME_ED25519), "ed25519");
+        assert_string_equal(scheme_name(SCHEME_ML_DSA_65), "ml-dsa-65");
+        assert_string_equal(scheme_name((Scheme) 99), "none");
+        for (Scheme s = SCHEME_RSA_PKCS1; s < SCHEME_END_; s++) {
                 assert_int_equal(scheme_by_name(scheme_name(s)), s);
+                assert_int_equal(scheme_by_id(s), s);
+        }
+        assert_int_equal(scheme_by_id(SCHEME_END_), SCHEME_NONE);
         assert_int_equal(scheme_by_name("none"), SCHEME_NONE);
         assert_int_equal(scheme_by_name(""), SCHEME_NONE);
+}
+
+/* "none" and "mu" are no hashes for anybody else. */
+static void pure_schemes_have_a_hash_of_their_own(void **state) {
+        assert_ptr_equal(scheme_hash_by_name(SCHEME_ED25519, "none"), &hash_none);
+        assert_ptr_equal(scheme_hash_by_name(SCHEME_ML_DSA_44, "mu"), &hash_mu);
+        assert_ptr_equal(scheme_hash_by_id(SCHEME_ED25519, 32), &hash_none);
+        assert_ptr_equal(scheme_hash_by_id(SCHEME_ML_DSA_87, 33), &hash_mu);
+        assert_null(scheme_hash_by_name(SCHEME_ED25519, "SHA512"));
+        assert_null(scheme_hash_by_name(SCHEME_ED25519, "mu"));
+        assert_null(scheme_hash_by_name(SCHEME_ML_DSA_65, "none"));
+        assert_null(scheme_hash_by_name(SCHEME_ML_DSA_65, NULL));
+        assert_null(scheme_hash_by_name(SCHEME_ECDSA, "mu"));
+        assert_null(scheme_hash_by_id(SCHEME_ECDSA, 32));
+        assert_null(scheme_hash_by_id(SCHEME_ML_DSA_65, 2));
+        assert_null(hash_alg_by_name("none"));
+        assert_null(hash_alg_by_name("mu"));
+        assert_ptr_equal(scheme_hash_by_name(SCHEME_RSA_PSS, "SHA384"), hash_alg_by_name("SHA384"));
+        assert_int_equal(hash_mu.size, DIGEST_MAX);
 }
 
 static void a_key_tells_its_algorithm(void **state) {
@@ -113,7 +143,8 @@ static void a_key_tells_its_algorithm(void **state) {
                 { "EC", "P-521", "P-521", 0 },     { "EC", "prime256v1", "P-256", 0 },
                 { "EC", "secp256k1", NULL, 0 },    { "EC", "brainpoolP256r1", NULL, 0 },
                 { "RSA", NULL, "RSA-2048", 2048 }, { "RSA", NULL, NULL, 1024 },
-                { "RSA", NULL, NULL, 2056 },       { "ED25519", NULL, NULL, 0 },
+                { "RSA", NULL, NULL, 2056 },       { "ED25519", NULL, "Ed25519", 0 },
+                { "X25519", NULL, NULL, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -139,6 +170,7 @@ int main(void) {
                 cmocka_unit_test(hashes_have_two_names_and_the_right_size),
                 cmocka_unit_test(weak_and_unknown_hashes_are_not_there),
                 cmocka_unit_test(schemes_go_both_ways),
+                cmocka_unit_test(pure_schemes_have_a_hash_of_their_own),
                 cmocka_unit_test(a_key_tells_its_algorithm),
         };
 

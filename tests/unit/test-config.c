@@ -109,6 +109,44 @@ static void errors_name_their_line(void **state) {
         }
 }
 
+static void sizes_have_units(void **state) {
+        static const struct {
+                const char *text;
+                size_t expect; /* 0: refused */
+        } cases[] = {
+                { "1", 1 },
+                { "4096", 4096 },
+                { "4K", 4096 },
+                { "64M", 64 << 20 },
+                { "1024M", 1 << 30 },
+                { "1048576K", 1 << 30 },
+                { "0", 0 },
+                { "0M", 0 },
+                { "1025M", 0 },
+                { "", 0 },
+                { "-1", 0 },
+                { "M", 0 },
+                { "1G", 0 },
+                { "1MB", 0 },
+                { " 1", 0 },
+                { "1073741825", 0 },
+                { "99999999999999999999", 0 },
+                { "18446744073709551615K", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                size_t v = 0;
+                Error e = {};
+                int r = config_bytes(cases[i].text, &v, &e);
+
+                if (cases[i].expect == 0)
+                        assert_refused(r, -CSIGN_E_BAD_CONFIG, &e);
+                else
+                        assert_int_equal(r, 0);
+                assert_int_equal(v, cases[i].expect);
+        }
+}
+
 static void sections_are_read_by_name(void **state) {
         static const ConfigItem inner[] = {
                 { "count", config_unsigned, offsetof(Settings, count), 0 },
@@ -203,6 +241,7 @@ int main(void) {
                 cmocka_unit_test(values_arrive_by_their_types),
                 cmocka_unit_test(what_is_not_written_keeps_its_default),
                 cmocka_unit_test(errors_name_their_line),
+                cmocka_unit_test(sizes_have_units),
                 cmocka_unit_test(sections_are_read_by_name),
                 cmocka_unit_test(a_missing_file_is_told_apart),
                 cmocka_unit_test(booleans_have_their_words),

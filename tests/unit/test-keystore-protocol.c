@@ -27,6 +27,10 @@ static void fill(Request *ret, uint8_t op) {
                 .sealed = sealed,
                 .sealed_len = sizeof(sealed),
         };
+        if (op != OP_SIGN_MESSAGE)
+                return;
+        ret->message_fd = -1;
+        ret->sign = (SignRequest){ .scheme = SCHEME_ED25519, .hash = &hash_none };
 }
 
 /* -- requests -- */
@@ -86,6 +90,41 @@ static void the_sign_request_has_the_documented_bytes(void **state) {
         assert_int_equal(b.len, 12 + 2 + 30 + 4 + 1 + 1 + 2 + 2 + 4 + 2 + 32 + 2 + sizeof(sealed));
 }
 
+static void the_request_to_sign_a_message_has_the_documented_bytes(void **state) {
+        static const uint8_t behind[] = { 0, 0, 0, 9, 2, 4, 0, sizeof(sealed), 's' };
+        _cleanup_(buf_done) Buf b = {};
+        Request req, out;
+        Error e = {};
+
+        fill(&req, OP_SIGN_MESSAGE);
+        assert_int_equal(request_encode(&req, &b), 0);
+        assert_int_equal(b.data[1], 4);
+        assert_memory_equal(b.data + 12 + 2 + 30, behind, sizeof(behind));
+        assert_int_equal(b.len, 12 + 2 + 30 + 4 + 1 + 1 + 2 + sizeof(sealed));
+
+        assert_int_equal(request_decode(b.data, b.len, &out, &e), 0);
+        assert_int_equal(out.sign.scheme, SCHEME_ED25519);
+        assert_ptr_equal(out.sign.hash, &hash_none);
+        assert_string_equal(out.sign.key_id, KEY_ID);
+        assert_int_equal(out.sign.version, 9);
+        assert_int_equal(out.usage, KEY_USAGE_CA);
+        assert_int_equal(out.sealed_len, sizeof(sealed));
+}
+
+/* A message is no digest, even one that would fit into the packet. */
+static void a_message_does_not_come_as_a_digest(void **state) {
+        _cleanup_(buf_done) Buf b = {};
+        Request req;
+        Error e = {};
+
+        fill(&req, OP_SIGN_MESSAGE);
+        req.op = OP_SIGN;
+        req.sign.digest = digest;
+        req.sign.digest_len = sizeof(digest);
+        assert_int_equal(request_encode(&req, &b), 0);
+        assert_refused(request_decode(b.data, b.len, &req, &e), -CSIGN_E_UNSUPPORTED_SCHEME, &e);
+}
+
 /* Where a byte of an encoded request is, and what it must not be. */
 static void bad_requests_are_named(void **state) {
         enum { ID = 12 + 2, AFTER_ID = ID + 30 };
@@ -97,7 +136,7 @@ static void bad_requests_are_named(void **state) {
         } cases[] = {
                 { OP_HELLO, 0, 2, -CSIGN_E_BAD_REQUEST }, /* protocol */
                 { OP_HELLO, 1, 0, -CSIGN_E_BAD_REQUEST }, /* operation */
-                { OP_HELLO, 1, 4, -CSIGN_E_BAD_REQUEST },
+                { OP_HELLO, 1, 5, -CSIGN_E_BAD_REQUEST },
                 { OP_HELLO, 1, 0x81, -CSIGN_E_BAD_REQUEST },
                 { OP_HELLO, 3, 1, -CSIGN_E_BAD_REQUEST },       /* reserved */
                 { OP_HELLO, 1, OP_SIGN, -CSIGN_E_BAD_REQUEST }, /* no fields */
@@ -117,6 +156,14 @@ static void bad_requests_are_named(void **state) {
                 { OP_SIGN, AFTER_ID + 7, 99, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { OP_SIGN, AFTER_ID + 9, 99, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { OP_SIGN, AFTER_ID + 15, 31, -CSIGN_E_BAD_REQUEST }, /* the digest's length */
+                { OP_SIGN_MESSAGE, ID, '/', -CSIGN_E_BAD_REQUEST },
+                { OP_SIGN_MESSAGE, AFTER_ID + 3, 0, -CSIGN_E_BAD_REQUEST },
+                { OP_SIGN_MESSAGE, AFTER_ID + 4, 0, -CSIGN_E_BAD_REQUEST },
+                { OP_SIGN_MESSAGE, AFTER_ID + 5, 0, -CSIGN_E_UNSUPPORTED_SCHEME },
+                { OP_SIGN_MESSAGE, AFTER_ID + 5, 3, -CSIGN_E_UNSUPPORTED_SCHEME },
+                { OP_SIGN_MESSAGE, AFTER_ID + 5, 5, -CSIGN_E_UNSUPPORTED_SCHEME },
+                { OP_SIGN_MESSAGE, AFTER_ID + 5, 99, -CSIGN_E_UNSUPPORTED_SCHEME },
+                { OP_SIGN_MESSAGE, AFTER_ID + 7, 8, -CSIGN_E_BAD_REQUEST }, /* the blob's length */
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -135,7 +182,7 @@ static void bad_requests_are_named(void **state) {
 }
 
 static void cut_off_and_longer_requests_are_refused(void **state) {
-        for (uint8_t op = OP_HELLO; op <= OP_SIGN; op++) {
+        for (uint8_t op = OP_HELLO; op <= OP_SIGN_MESSAGE; op++) {
                 _cleanup_(buf_done) Buf b = {};
                 Request req;
 
@@ -222,7 +269,7 @@ static void bad_replies_are_no_replies(void **state) {
         } cases[] = {
                 { 0, 2 },       /* protocol */
                 { 1, OP_SIGN }, /* no reply */
-                { 1, 0x84 },    /* unknown operation */
+                { 1, 0x85 },    /* unknown operation */
                 { 2, 1 },       /* reserved */
                 { 13, 2 },      /* result */
                 { 15, 31 },     /* the signature's length */
@@ -248,6 +295,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(requests_come_back_as_they_were),
                 cmocka_unit_test(the_sign_request_has_the_documented_bytes),
+                cmocka_unit_test(the_request_to_sign_a_message_has_the_documented_bytes),
+                cmocka_unit_test(a_message_does_not_come_as_a_digest),
                 cmocka_unit_test(bad_requests_are_named),
                 cmocka_unit_test(cut_off_and_longer_requests_are_refused),
                 cmocka_unit_test(results_come_back_as_they_were),

@@ -10,7 +10,7 @@ DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 static const uint8_t digest[DIGEST_MAX] = { 1, 2, 3 };
 
 static SignRequest request(Scheme scheme, const char *hash) {
-        const HashAlg *h = hash_alg_by_name(hash);
+        const HashAlg *h = scheme_hash_by_name(scheme, hash);
 
         return (SignRequest){
                 .key_id = "key_aaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -38,6 +38,13 @@ static void what_a_key_cannot_do_is_named(void **state) {
                 { "RSA-2048", SCHEME_RSA_PSS, "SHA256", 0, 32, NULL, 0 },
                 { "RSA-2048", SCHEME_RSA_PSS, "SHA256", 0, 0, "SHA512", 0 },
                 { "RSA-2048", SCHEME_RSA_PSS, "SHA256", 0, 222, NULL, 0 },
+                { "Ed25519", SCHEME_ED25519, "none", 0, 0, NULL, 0 },
+                { "Ed25519", SCHEME_ED25519, "none", 64, 0, NULL, 0 },
+                { "ML-DSA-65", SCHEME_ML_DSA_65, "mu", 0, 0, NULL, 0 },
+                { "ML-DSA-65", SCHEME_ML_DSA_65, "mu", -1, 0, NULL, -CSIGN_E_BAD_DIGEST },
+                { "ML-DSA-65", SCHEME_ML_DSA_44, "mu", 0, 0, NULL, -CSIGN_E_UNSUPPORTED_SCHEME },
+                { "ML-DSA-65", SCHEME_ML_DSA_65, "mu", 0, 32, NULL, -CSIGN_E_BAD_REQUEST },
+                { "Ed25519", SCHEME_ECDSA, "SHA512", 0, 0, NULL, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { "P-256", SCHEME_RSA_PKCS1, "SHA256", 0, 0, NULL, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { "P-521", SCHEME_RSA_PSS, "SHA256", 0, 0, NULL, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { "RSA-3072", SCHEME_ECDSA, "SHA256", 0, 0, NULL, -CSIGN_E_UNSUPPORTED_SCHEME },
@@ -71,6 +78,22 @@ static void a_request_without_a_hash_is_refused(void **state) {
 
         req.hash = NULL;
         assert_refused(sign_request_check(&req, key_alg_by_name("P-256"), &e),
+                       -CSIGN_E_UNSUPPORTED_SCHEME, &e);
+}
+
+static void a_hash_must_go_with_its_scheme(void **state) {
+        SignRequest ec = request(SCHEME_ECDSA, "SHA512"), ed = request(SCHEME_ED25519, "none");
+        Error e = {};
+
+        ec.hash = &hash_mu;
+        assert_refused(sign_request_check(&ec, key_alg_by_name("P-256"), &e),
+                       -CSIGN_E_UNSUPPORTED_SCHEME, &e);
+        ec.hash = &hash_none;
+        assert_refused(sign_request_check(&ec, key_alg_by_name("P-256"), &e),
+                       -CSIGN_E_UNSUPPORTED_SCHEME, &e);
+        ed.hash = hash_alg_by_name("SHA512");
+        ed.digest_len = 64;
+        assert_refused(sign_request_check(&ed, key_alg_by_name("Ed25519"), &e),
                        -CSIGN_E_UNSUPPORTED_SCHEME, &e);
 }
 
@@ -156,6 +179,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_a_key_cannot_do_is_named),
                 cmocka_unit_test(a_request_without_a_hash_is_refused),
+                cmocka_unit_test(a_hash_must_go_with_its_scheme),
                 cmocka_unit_test(salts_fit_as_rfc_8017_says),
                 cmocka_unit_test(only_the_right_signature_verifies),
                 cmocka_unit_test(a_pss_signature_with_another_salt_is_not_the_one_asked_for),
