@@ -130,6 +130,16 @@ def test_of_rotations_at_once_each_counts_or_is_refused(stack, key):
     assert kinds == ["key.create"] + ["key.rotate"] * len(made)
 
 
+def test_a_rotation_that_is_sent_twice_counts_once(stack, key):
+    header = {"Idempotency-Key": f"rotate-{os.urandom(8).hex()}"}
+    path = f"/v1/keys/{key['id']}/versions"
+    first, again = (stack.api("POST", path, {}, headers=header) for _ in range(2))
+    assert first[0] == again[0] == 201 and first[2] == again[2] and first[2]["version"] == 2
+    assert again[1]["Idempotency-Replayed"] == "true"
+    assert [v["version"] for v in versions(stack, key)] == [2, 1]
+    assert [r["record"]["kind"] for r in stack.audit(key=key["id"])] == ["key.create", "key.rotate"]
+
+
 def test_without_the_key_store_nothing_is_rotated(fresh_stack):
     stack = fresh_stack(sidecar=False)
     key = stack.keys["acme/mobile/release"]
