@@ -86,10 +86,16 @@ def test_another_request_under_the_same_key_is_refused_and_recorded(stack, accou
         assert records(stack) == before + 1
         (record,) = stack.audit(request_id=problem["request_id"])
         assert record["record"]["result"] == "IdempotencyMismatch" and "signature_sha256" not in record["record"]
-    status, _, problem = one(account, stack, key)
-    assert status == 422, problem
     (again,) = batch(account, item(stack, key))
     assert again["signature"] == first["signature"]
+
+
+def test_the_same_request_by_the_other_route_gets_the_first_answer(stack, account):
+    key, before = new_key(), records(stack)
+    (first,) = batch(account, item(stack, key))
+    status, _, again = one(account, stack, key)
+    assert status == 201 and again["signature"] == first["signature"] and again["repeated"]
+    assert records(stack) == before + 1
 
 
 def test_one_batch_may_have_a_key_twice(stack, account):
