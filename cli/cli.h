@@ -32,6 +32,7 @@ enum {
         VERB_SIDECAR = 2, /* asks a sidecar: --bus */
         VERB_ADMIN = 4,   /* asks the service: --service, --ca, --api-key-file */
         VERB_COMMAND = 8, /* its arguments are a command: options end at the first of them */
+        VERB_RAW = 16,    /* all its arguments are another program's; but --help alone is ours */
 };
 
 typedef struct Verb Verb;
@@ -57,6 +58,8 @@ struct Verb {
 /* The rows, one file a group. */
 extern const Verb verb_login, verb_status, verb_keys, verb_ref, verb_cert, verb_sign, verb_verify,
         verb_run, verb_openssl_conf, verb_setup, verb_doctor;
+extern const Verb verb_osslsigncode, verb_sbsign, verb_sign_file, verb_evmctl, verb_rauc,
+        verb_mkimage;
 extern const Verb verb_whoami, verb_tsg, verb_key, verb_account, verb_ca, verb_audit;
 
 /* The options that many verbs share; NULL or false when not given. */

@@ -4,6 +4,7 @@
  * turns what comes back into words and an exit status. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,16 +13,29 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 
+/* A section of tools is one line: they all take the tool's own arguments. */
 static const struct {
         const char *title;
         const Verb *verbs[12];
+        bool tools;
 } sections[] = {
         { "Sign, by way of this machine's sidecar:",
           { &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify, &verb_ref, &verb_cert,
             &verb_run, &verb_openssl_conf, &verb_setup, &verb_doctor } },
+        { "Sign with a tool that wants a key file: it gets a URI, and is verified:",
+          { &verb_osslsigncode, &verb_sbsign, &verb_sign_file, &verb_evmctl, &verb_rauc,
+            &verb_mkimage },
+          .tools = true },
         { "Administer the signing service:",
           { &verb_tsg, &verb_key, &verb_account, &verb_audit, &verb_ca, &verb_whoami } },
 };
+
+static void help_tools(FILE *stream, const Verb *const tools[]) {
+        (void) fputs("   ", stream);
+        for (const Verb *const *v = tools; *v; v++)
+                (void) fprintf(stream, " %s", (*v)->name);
+        (void) fprintf(stream, "  %s\n", tools[0]->args);
+}
 
 /* Fits a screen of 80 x 24; a test counts. */
 static void help(FILE *stream) {
@@ -30,6 +44,10 @@ static void help(FILE *stream) {
                      stream);
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
                 (void) fprintf(stream, "%s\n", sections[s].title);
+                if (sections[s].tools) {
+                        help_tools(stream, sections[s].verbs);
+                        continue;
+                }
                 for (const Verb *const *v = sections[s].verbs; *v; v++) {
                         char left[48];
 

@@ -164,6 +164,16 @@ static int check_counts(const Verb *v, const Option *rows[], const bool given[],
         return 0;
 }
 
+static int parse_raw(const Verb *v, int argc, char *argv[], char ***ret_args, size_t *ret_n) {
+        if (argc < 2 || (argc == 2 && strcmp(argv[1], "--help") == 0)) {
+                options_help(v);
+                return 1;
+        }
+        *ret_args = argv + 1;
+        *ret_n = (size_t) (argc - 1);
+        return 0;
+}
+
 int options_parse(const Verb *v, int argc, char *argv[], char ***ret_args, size_t *ret_n,
                   Error *e) {
         const Option *rows[OPTION_ROWS_MAX];
@@ -172,6 +182,8 @@ int options_parse(const Verb *v, int argc, char *argv[], char ***ret_args, size_
         Getopt g = {};
         int c, r;
 
+        if (v->flags & VERB_RAW)
+                return parse_raw(v, argc, argv, ret_args, ret_n);
         getopt_table(v, rows, n, &g);
         opterr = 0;
         optind = 0; /* glibc: begin anew, with these short options */
