@@ -2,7 +2,7 @@
 # bash completion for csign.  Verbs and options are asked of csign's own --help, so they cannot be stale.
 
 _csign_verbs() {
-        csign --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'
+        csign --help 2>/dev/null | sed -n -e 's/^  \([a-z][a-z-]*\) .*/\1/p' -e 's/^    \([a-z -]*\)  ARGS.*/\1/p'
 }
 
 _csign_group_verbs() {
@@ -35,7 +35,7 @@ _csign() {
         verb=("${words[1]}")
 
         case ${words[1]} in
-        tsg | key | account | ca | audit)
+        tsg | key | account | ca | audit | setup)
                 if ((cword == 2)); then
                         mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${words[1]}") --help" -- "$cur")
                         return
@@ -50,7 +50,7 @@ _csign() {
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_options "${verb[@]}") --help" -- "$cur")
         elif [[ $prev == --grant ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "user machine" -- "$cur")
-        elif [[ $prev == --key || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
+        elif [[ $prev == --key || $prev == -key || $cur == csign:* || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
                 type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
         elif [[ "${verb[*]}" =~ ^key\ (show|rotate|versions|enable|disable)$ ]]; then

@@ -8,7 +8,7 @@ _csign() {
 
         verb=(${words[2]})
         case ${words[2]} in
-        (tsg|key|account|ca|audit)
+        (tsg|key|account|ca|audit|setup)
                 if (( CURRENT == 3 )); then
                         verbs=(${(f)"$(csign ${words[2]} --help 2>/dev/null |
                                 sed -n "s/^  ${words[2]} \([a-z][a-z-]*\) [^ ]* *\(.*\)/\1:\2/p")"})
@@ -21,12 +21,13 @@ _csign() {
 
         if (( CURRENT == 2 )); then
                 verbs=(${(f)"$(csign --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .\{2,\}  \(.*\)/\1:\2/p')"})
+                verbs+=(${=$(csign --help 2>/dev/null | sed -n 's/^    \([a-z -]*\)  ARGS.*/\1/p')})
                 _describe verb verbs
         elif [[ ${words[CURRENT]} == -* ]]; then
                 options=(${(f)"$(csign $verb --help 2>/dev/null |
                         sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\) \{0,1\}[^ ]* *\(.*\)/\2:\3/p')"})
                 _describe option options
-        elif [[ ${words[CURRENT-1]} == --key || $verb[1] == (ref|cert) ]]; then
+        elif [[ ${words[CURRENT-1]} == (--key|-key) || ${words[CURRENT]} == csign:* || $verb[1] == (ref|cert) ]]; then
                 keys=(${(f)"$(csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p')"})
                 compadd -a keys
         elif [[ "$verb" == key\ (show|rotate|versions|enable|disable) ]]; then

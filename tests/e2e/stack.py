@@ -67,6 +67,11 @@ PACKAGES = {
     "valgrind": "valgrind",
     "gcc": "gcc",
     "strace": "strace",
+    "sbverify": "sbsigntool",
+    "evmctl": "ima-evm-utils",
+    "mkimage": "u-boot-tools",
+    "dtc": "device-tree-compiler",
+    "fdtget": "device-tree-compiler",
 }
 
 SANITIZER_REPORT = re.compile(

@@ -14,6 +14,7 @@ import pytest
 
 from stack import base_env, text, tool, wait_until
 
+GROUPS = ("tsg", "key", "account", "ca", "audit", "setup")
 RELEASE, FIRMWARE = "acme/mobile/release", "acme/mobile/firmware"
 
 
@@ -49,16 +50,20 @@ def test_help_fits_a_screen(stack):
 
 
 def verbs(stack, *group):
-    found = re.findall(r"^  ((?:%s )?[a-z-]+)" % "".join(group), text(stack.csign(*group, "--help").stdout), re.M)
-    return [v.split() for v in found]
+    shown = text(stack.csign(*group, "--help").stdout)
+    found = re.findall(r"^  ((?:%s )?[a-z-]+)" % "".join(group), shown, re.M)
+    tools = re.findall(r"^    ([a-z -]+)  ARGS", shown, re.M)
+    return [v.split() for v in [*found, *" ".join(tools).split()]]
 
 
 def test_every_verb_has_an_example_and_is_in_the_manual(stack):
     from stack import ROOT
     manual = subprocess.run([tool("mandoc"), "-Tutf8", ROOT / "docs/man/csign.1"], capture_output=True, check=True)
     manual = re.sub(r".\x08", "", text(manual.stdout))
-    for verb in verbs(stack):
-        for sub in (verbs(stack, *verb) if verb[0] in ("tsg", "key", "account", "ca", "audit") else [verb]):
+    found = verbs(stack)
+    assert len(found) >= 23
+    for verb in found:
+        for sub in (verbs(stack, *verb) if verb[0] in GROUPS else [verb]):
             shown = text(stack.csign(*sub, "--help").stdout)
             assert f"Example:\n  csign {' '.join(sub)}" in shown
             assert " ".join(sub) in manual

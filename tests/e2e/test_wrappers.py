@@ -364,7 +364,7 @@ def test_a_signature_of_another_key(stack, work, wrapped, fake, name):
         shutil.copy(work / "other.pem", work / f"keys/{hint}.key")
         shutil.copy(work / "other.crt", work / f"keys/{hint}.crt")
     replace = ('args=(); for a in "$@"; do case $a in */keys) a=keys;; */key.pem) a=other.pem;; '
-               '--key=*) a=--key=other.pem;; */chain.pem) a=other.crt;; esac; args+=("$a"); done; exec $REAL "${args[@]}"')
+               '*/chain.pem) a=other.crt;; esac; args+=("$a"); done; exec $REAL "${args[@]}"')
     argv, _ = CALLS[name]
     wrapped(name, *argv, status=9, more=fake(name, replace))
 
@@ -389,7 +389,8 @@ END"""
     wrapped(name, *argv, status=9, more=fake(name, script))
 
 
-@pytest.mark.parametrize("node,old,new", [("configuration", b"flat_dt", b"flat_du"), ("signature", b"prod\0", b"prof\0")])
+@pytest.mark.parametrize("node,old,new", [("configuration", b"flat_dt", b"flat_du"),
+                                          ("signature", b"prod\0", b"prof\0")])
 def test_a_spoiled_configuration(work, wrapped, fake, node, old, new):
     """What a configuration's signature is over is more than an image: here an image that is not signed itself; but
     the signature nodes themselves are not under it."""
