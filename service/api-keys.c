@@ -257,24 +257,23 @@ static int copy(Buf *to, const Buf *from) {
         return buf_append(to, from->data, from->len);
 }
 
-static int certify(Request *req, NewKey *n, Error *e) {
-        const Key *k = n->key;
+int key_certify(Request *req, Key *k, const char *subject, unsigned days, Authority *authority,
+                Certificate *cert, Error *e) {
         CertRequest cr = {
                 .profile = CERT_CODE_SIGNING,
-                .common_name =
-                        n->subject ?: (strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name),
+                .common_name = subject ?: (strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name),
                 .spki = &k->spki,
-                .days = n->days ?: 365,
+                .days = days,
         };
         int r;
 
-        r = authority_above(req->service->db, k->tsg, &n->authority, e);
+        r = authority_above(req->service->db, k->tsg, authority, e);
         if (r >= 0)
-                r = ca_issue(req->service->keystore, &n->authority, &cr, &n->cert, e);
+                r = ca_issue(req->service->keystore, authority, &cr, cert, e);
         if (r >= 0)
-                r = copy(&n->key->certificate, &n->cert.der);
+                r = copy(&k->certificate, &cert->der);
         if (r >= 0)
-                r = copy(&n->key->authority, &n->authority.certificate);
+                r = copy(&k->authority, &authority->certificate);
         return r;
 }
 
@@ -316,7 +315,7 @@ static int make_key(Request *req, NewKey *n, Error *e) {
                 r = keystore_generate(req->service->keystore, k->id, k->version, k->alg,
                                       k->alg->schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);
         if (r >= 0 && n->certified)
-                r = certify(req, n, e);
+                r = key_certify(req, k, n->subject, n->days ?: 365, &n->authority, &n->cert, e);
         if (r >= 0)
                 r = key_reply(req, k);
         if (r < 0)

@@ -3,6 +3,7 @@
 
 /* What the handlers of keys and of their versions share. */
 
+#include "service/ca/ca.h"
 #include "service/keys.h"
 #include "service/request.h"
 
@@ -12,3 +13,8 @@ int key_find(Request *req, uint32_t version, Key **ret, Error *e);
 
 void key_write(JsonOut *o, const Key *k);
 int key_reply(Request *req, const Key *k);
+
+/* Has the built-in CA certify k's public half, and puts the chain into k.  subject NULL: the key's
+ * path, or its name if that is too long. */
+int key_certify(Request *req, Key *k, const char *subject, unsigned days, Authority *authority,
+                Certificate *cert, Error *e);

@@ -140,15 +140,9 @@ static int fill_terms(Rotation *n, Error *e) {
         }
         if (!n->subject && n->common_name[0])
                 n->subject = n->common_name;
-        if (!n->subject)
-                n->subject = strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name;
         if (n->days == 0)
                 n->days = days;
         return 0;
-}
-
-static int copy(Buf *to, const Buf *from) {
-        return buf_append(to, from->data, from->len);
 }
 
 static int name_next(Rotation *n) {
@@ -167,26 +161,7 @@ static int name_next(Rotation *n) {
         to->version = to->primary_version = from->primary_version + 1;
         to->created = from->created;
         to->version_created = clock_now();
-        return copy(&to->description, &from->description);
-}
-
-static int certify(Request *req, Rotation *n, Error *e) {
-        CertRequest cr = {
-                .profile = CERT_CODE_SIGNING,
-                .common_name = n->subject,
-                .spki = &n->to->spki,
-                .days = n->days,
-        };
-        int r;
-
-        r = authority_above(req->service->db, n->to->tsg, &n->authority, e);
-        if (r >= 0)
-                r = ca_issue(req->service->keystore, &n->authority, &cr, &n->cert, e);
-        if (r >= 0)
-                r = copy(&n->to->certificate, &n->cert.der);
-        if (r >= 0)
-                r = copy(&n->to->authority, &n->authority.certificate);
-        return r;
+        return buf_append(&to->description, from->description.data, from->description.len);
 }
 
 static int make_next(Request *req, Rotation *n, Error *e) {
@@ -200,7 +175,7 @@ static int make_next(Request *req, Rotation *n, Error *e) {
         r = keystore_generate(req->service->keystore, to->id, to->version, to->alg,
                               to->alg->schemes, KEY_USAGE_SIGN, &to->spki, &to->sealed, e);
         if (r >= 0 && n->certified)
-                r = certify(req, n, e);
+                r = key_certify(req, to, n->subject, n->days, &n->authority, &n->cert, e);
         return r;
 }
 
