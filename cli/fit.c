@@ -10,11 +10,8 @@
 
 #include <openssl/rsa.h>
 
-#include "cli/files.h"
-#include "lib/buf.h"
 #include "lib/ossl.h"
 
-#define FIT_MAX      ((size_t) 1024 * 1024 * 1024)
 #define FDT_MAGIC    0xD00DFEED
 #define FDT_HEADER   40
 #define DEPTH_MAX    16
@@ -29,15 +26,11 @@ typedef struct Bytes {
 
 typedef struct Fit {
         const char *path;
-        Buf file;
+        Bytes file;
         size_t total;  /* of the tree; images may follow it */
         Bytes tree;    /* the nodes */
         Bytes strings; /* the names of their properties */
 } Fit;
-
-static void fit_done(Fit *f) {
-        buf_done(&f->file);
-}
 
 static uint32_t be32(const uint8_t *p) {
         return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
@@ -50,17 +43,12 @@ static bool part(const Fit *f, size_t at, size_t len, Bytes *ret) {
         return true;
 }
 
-static int fit_open(Fit *f, const char *path, Error *e) {
-        const uint8_t *h;
-        int r;
+static int fit_open(Fit *f, const char *path, const Buf *content, Error *e) {
+        const uint8_t *h = content->data;
 
         f->path = path;
-        f->file = BUF_MAX(FIT_MAX);
-        r = file_read(path, FILE_ANY, &f->file, e);
-        if (r < 0)
-                return r;
-        h = f->file.data;
-        if (f->file.len < FDT_HEADER || be32(h) != FDT_MAGIC ||
+        f->file = (Bytes){ content->data, content->len };
+        if (content->len < FDT_HEADER || be32(h) != FDT_MAGIC ||
             !part(f, be32(h + 8), be32(h + 36), &f->tree) ||
             !part(f, be32(h + 12), be32(h + 32), &f->strings))
                 return error_set(e, -CSIGN_E_BAD_SIGNATURE, "%s is no FIT image", path);
@@ -360,12 +348,12 @@ static int verify_node(const Fit *f, const char *path, const Node *sig, const No
                          sig->value.data ? "is not signed by the key" : "is not signed");
 }
 
-int fit_verify(const char *path, EVP_PKEY *key, Error *e) {
-        _cleanup_(fit_done) Fit f = {};
+int fit_verify(const char *path, const Buf *content, EVP_PKEY *key, Error *e) {
         Verify v = { .key = key };
+        Fit f = {};
         int r;
 
-        r = fit_open(&f, path, e);
+        r = fit_open(&f, path, content, e);
         if (r >= 0)
                 r = walk_signatures(&f, verify_node, &v, e);
         if (r >= 0 && v.n == 0)
@@ -374,7 +362,7 @@ int fit_verify(const char *path, EVP_PKEY *key, Error *e) {
 }
 
 typedef struct Hints {
-        int (*f)(const char *hint, void *userdata, Error *e);
+        FitHint f;
         void *userdata;
 } Hints;
 
@@ -386,24 +374,20 @@ static int hint_node(const Fit *f, const char *path, const Node *sig, const Node
         return hint ? h->f(hint, h->userdata, e) : 0;
 }
 
-int fit_hints(const char *path, int (*f)(const char *hint, void *userdata, Error *e),
-              void *userdata, Error *e) {
-        _cleanup_(fit_done) Fit fit = {};
+int fit_hints(const char *path, const Buf *content, FitHint f, void *userdata, Error *e) {
         Hints h = { f, userdata };
+        Fit fit = {};
         int r;
 
-        r = fit_open(&fit, path, e);
+        r = fit_open(&fit, path, content, e);
         return r < 0 ? r : walk_signatures(&fit, hint_node, &h, e);
 }
 
-int fit_source_hints(const char *path, int (*f)(const char *hint, void *userdata, Error *e),
-                     void *userdata, Error *e) {
+int fit_source_hints(const Buf *source, FitHint f, void *userdata, Error *e) {
         static const char name[] = "key-name-hint";
-        _cleanup_(buf_done) Buf file = BUF_MAX(16 * 1024 * 1024);
-        int r;
+        int r = 0;
 
-        r = file_read(path, FILE_ANY, &file, e);
-        for (const char *p = buf_str(&file); r >= 0 && (p = strstr(p, name));) {
+        for (const char *p = buf_str(source); r >= 0 && (p = strstr(p, name));) {
                 char hint[256];
 
                 p += strlen(name);

@@ -6,14 +6,15 @@
 
 #include <openssl/evp.h>
 
+#include "lib/buf.h"
 #include "lib/error.h"
 
 /* Every signature node has to have a signature by this key, and there has to be one at all.
- * -CSIGN_E_BAD_SIGNATURE names the node. */
-int fit_verify(const char *path, EVP_PKEY *key, Error *e);
+ * -CSIGN_E_BAD_SIGNATURE names the node.  path is for sentences only. */
+int fit_verify(const char *path, const Buf *content, EVP_PKEY *key, Error *e);
+
+typedef int (*FitHint)(const char *hint, void *userdata, Error *e);
 
 /* The key-name-hint of each signature node: of an image, and of a source (its own text only). */
-int fit_hints(const char *path, int (*f)(const char *hint, void *userdata, Error *e),
-              void *userdata, Error *e);
-int fit_source_hints(const char *path, int (*f)(const char *hint, void *userdata, Error *e),
-                     void *userdata, Error *e);
+int fit_hints(const char *path, const Buf *content, FitHint f, void *userdata, Error *e);
+int fit_source_hints(const Buf *source, FitHint f, void *userdata, Error *e);

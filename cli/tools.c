@@ -24,7 +24,8 @@
                 __VA_ARGS__, NULL                                                                  \
         }
 
-#define BUNDLE_MAX ((size_t) 256 * 1024 * 1024)
+/* What csign itself reads whole: modules and FIT images. */
+#define FILE_MAX ((size_t) 1024 * 1024 * 1024)
 
 /* The SHA-256 of bytes, in hexadecimal, each two digits with a separator between. */
 static int hash_text(const Buf *data, const char *separator, Buf *ret) {
@@ -186,7 +187,7 @@ static int split_module(const ToolCall *c, const Buf *file, char content[static 
  * which may be of no other certificate than the key's. */
 static int verify_sign_file(ToolCall *c, Error *e) {
         char content[TEMP_PATH_MAX], signature[TEMP_PATH_MAX];
-        _cleanup_(buf_done) Buf file = BUF_MAX(BUNDLE_MAX);
+        _cleanup_(buf_done) Buf file = BUF_MAX(FILE_MAX);
         int r;
 
         r = file_read(c->output, FILE_ANY, &file, e);
@@ -312,39 +313,58 @@ static int link_hint(const char *hint, void *userdata, Error *e) {
         return r < 0 ? r : link_as(c, folder, hint, "crt", c->certificate, e);
 }
 
+static bool is_key_file(const ToolCall *c) {
+        const char *option = c->argv[c->key_at], *before = c->argv[c->key_at - 1];
+
+        return strncmp(option, "-G", 2) == 0 || strncmp(option, "--key-file", 10) == 0 ||
+               strcmp(before, "-G") == 0 || strcmp(before, "--key-file") == 0;
+}
+
+/* From the option, from the source, and from the image that is to be signed again. */
+static int link_hints(ToolCall *c, Error *e) {
+        _cleanup_(buf_done) Buf source = BUF_MAX(FILE_MAX), image = BUF_MAX(FILE_MAX);
+        const char *value = NULL;
+        int r = 0;
+
+        if (tool_option(c, WORDS("-g", "--key-name-hint"), &value))
+                r = link_hint(value, c, e);
+        if (r >= 0 && tool_option(c, WORDS("-f", "--fit"), &value) && strcmp(value, "auto") != 0) {
+                r = file_read(value, FILE_ANY, &source, e);
+                if (r >= 0)
+                        r = fit_source_hints(&source, link_hint, c, e);
+        }
+        if (r < 0 || !has_argument(c, "-F"))
+                return r;
+        r = last_position(c, &value, e);
+        if (r >= 0)
+                r = file_read(value, FILE_ANY, &image, e);
+        return r < 0 ? r : fit_hints(value, &image, link_hint, c, e);
+}
+
 /* -k takes a folder with a key for each hint: all of them are this key. */
 static int key_files_mkimage(ToolCall *c, char ret[static TEMP_PATH_MAX], Error *e) {
-        const char *source = NULL, *hint = NULL;
-        const char *option = c->argv[c->key_at];
         int r;
 
-        if (strncmp(option, "-G", 2) == 0 || strncmp(option, "--key-file", 10) == 0 ||
-            strcmp(c->argv[c->key_at - 1], "-G") == 0 ||
-            strcmp(c->argv[c->key_at - 1], "--key-file") == 0)
+        if (is_key_file(c))
                 return 0;
         r = temp_folder_path(&c->temp, "keys", ret, e);
         if (r < 0)
                 return r;
         if (mkdir(ret, 0700) < 0)
                 return error_set(e, -errno, "cannot make %s: %s", ret, strerror(errno));
-        if (tool_option(c, WORDS("-g", "--key-name-hint"), &hint))
-                r = link_hint(hint, c, e);
-        if (r >= 0 && tool_option(c, WORDS("-f", "--fit"), &source) && strcmp(source, "auto") != 0)
-                r = fit_source_hints(source, link_hint, c, e);
-        if (r >= 0 && has_argument(c, "-F"))
-                r = last_position(c, &source, e);
-        if (r >= 0 && has_argument(c, "-F"))
-                r = fit_hints(source, link_hint, c, e);
-        return r;
+        return link_hints(c, e);
 }
 
 /* Debian has no program that verifies a FIT image. */
 static int verify_mkimage(ToolCall *c, Error *e) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        _cleanup_(buf_done) Buf image = BUF_MAX(FILE_MAX);
         int r;
 
         r = key_info_pkey(&c->key, &key, e);
-        return r < 0 ? r : fit_verify(c->output, key, e);
+        if (r >= 0)
+                r = file_read(c->output, FILE_ANY, &image, e);
+        return r < 0 ? r : fit_verify(c->output, &image, key, e);
 }
 
 const Tool tool_mkimage = {

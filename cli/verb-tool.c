@@ -454,7 +454,7 @@ int tool_check(ToolCall *c, const char *const argv[], const char *const words[],
                         r = -1;
         if (r == 0)
                 return 0;
-        (void) fwrite(said.data, 1, said.len, stderr);
+        (void) fwrite(buf_str(&said), 1, said.len, stderr);
         return r > 128 ? r
                        : error_set(e, -CSIGN_E_BAD_SIGNATURE,
                                    "%s ended with 0, but %s does not find the signature of %s%s%s",

@@ -328,6 +328,24 @@ def test_a_reference_whose_key_is_gone(stack, reference):
     assert "csign ref" in found["reference"]["advice"]
 
 
+def test_a_reference_of_an_older_version(stack, reference):
+    path = f"acme/mobile/doctor-{os.urandom(4).hex()}"
+    stack.add_key(path)
+    file = reference(path)
+    stack.csign("key", "rotate", path)
+    status, found = doctor(stack, "--ref", file)
+    says(found, "reference", "WARN", f"names version 1 of {path}; new signatures are made with version 2")
+    assert status == 0
+
+
+def test_a_reference_of_a_disabled_version(stack, reference):
+    path = f"acme/mobile/doctor-{os.urandom(4).hex()}"
+    stack.add_key(path)
+    stack.csign("key", "rotate", path)
+    stack.csign("key", "disable", f"{path}@1")
+    says(doctor(stack, "--ref", reference(path))[1], "reference", "FAIL", f"{path}@1 is disabled")
+
+
 def test_a_reference_of_a_version_that_is_gone(stack, reference):
     _, found = doctor(stack, "--ref", reference(version=7))
     says(found, "reference", "FAIL", "7")
