@@ -7,6 +7,7 @@
 #include "service/accounts.h"
 #include "service/api.h"
 #include "service/clock.h"
+#include "service/page.h"
 #include "service/policy.h"
 #include "service/tsg.h"
 
@@ -63,47 +64,24 @@ int api_account_get(Request *req, Error *e) {
         return r < 0 ? r : reply_account(req, &a);
 }
 
-typedef struct Listing {
-        JsonOut o;
-        unsigned left;
-        char last[PATH_MAX_LEN];
-        bool more;
-} Listing;
-
 static int list_account(const Account *a, void *userdata) {
-        Listing *l = userdata;
+        Page *page = userdata;
 
-        if (l->left == 0) {
-                l->more = true;
+        if (!page_take(page, a->path))
                 return 0;
-        }
-        l->left--;
-        snprintf(l->last, sizeof(l->last), "%s", a->path);
-        write_account(&l->o, a);
-        return l->o.r;
+        write_account(&page->o, a);
+        return page->o.r;
 }
 
 int api_account_list(Request *req, Error *e) {
-        Listing l = { .o = JSON_OUT(&req->reply) };
-        char after[PATH_MAX_LEN];
+        Page page;
         int r;
 
-        r = request_limit(req, &l.left, e);
+        r = page_begin(&page, req, "accounts", e);
         if (r >= 0)
-                r = request_path(req, "cursor", after, e);
-        if (r < 0)
-                return r;
-
-        json_begin_object(&l.o, NULL);
-        json_begin_array(&l.o, "accounts");
-        r = account_list(req->service->db, req->principal->tsg, after, l.left + 1, list_account, &l,
-                         e);
-        if (r < 0)
-                return r;
-        json_end_array(&l.o);
-        json_out_str(&l.o, "next_cursor", l.more ? l.last : "");
-        json_end_object(&l.o);
-        return l.o.r;
+                r = account_list(req->service->db, req->principal->tsg, page.after, page.left + 1,
+                                 list_account, &page, e);
+        return r < 0 ? r : page_end(&page);
 }
 
 /* ---- making ---- */

@@ -10,6 +10,7 @@
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
+#include "service/page.h"
 #include "service/policy.h"
 
 /* ---- showing ---- */
@@ -113,49 +114,27 @@ int api_key_resolve(Request *req, Error *e) {
         return r < 0 ? r : key_reply(req, k);
 }
 
-typedef struct Listing {
-        JsonOut o;
-        unsigned left;
-        char last[PATH_MAX_LEN];
-        bool more;
-} Listing;
-
 static int list_key(const Key *k, void *userdata) {
-        Listing *l = userdata;
+        Page *page = userdata;
 
-        if (l->left == 0) {
-                l->more = true;
+        if (!page_take(page, k->path))
                 return 0;
-        }
-        l->left--;
-        snprintf(l->last, sizeof(l->last), "%s", k->path);
-        key_write(&l->o, k);
-        return l->o.r;
+        key_write(&page->o, k);
+        return page->o.r;
 }
 
 int api_key_list(Request *req, Error *e) {
-        Listing l = { .o = JSON_OUT(&req->reply) };
-        char prefix[PATH_MAX_LEN], after[PATH_MAX_LEN];
+        char prefix[PATH_MAX_LEN];
+        Page page;
         int r;
 
-        r = request_limit(req, &l.left, e);
+        r = request_path(req, "prefix", prefix, e);
         if (r >= 0)
-                r = request_path(req, "prefix", prefix, e);
+                r = page_begin(&page, req, "keys", e);
         if (r >= 0)
-                r = request_path(req, "cursor", after, e);
-        if (r < 0)
-                return r;
-
-        json_begin_object(&l.o, NULL);
-        json_begin_array(&l.o, "keys");
-        r = key_list(req->service->db, req->principal->tsg, prefix, after, l.left + 1, list_key, &l,
-                     e);
-        if (r < 0)
-                return r;
-        json_end_array(&l.o);
-        json_out_str(&l.o, "next_cursor", l.more ? l.last : "");
-        json_end_object(&l.o);
-        return l.o.r;
+                r = key_list(req->service->db, req->principal->tsg, prefix, page.after,
+                             page.left + 1, list_key, &page, e);
+        return r < 0 ? r : page_end(&page);
 }
 
 /* ---- making ---- */

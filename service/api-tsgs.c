@@ -7,6 +7,7 @@
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
+#include "service/page.h"
 #include "service/policy.h"
 
 static void write_tsg(JsonOut *o, const Tsg *t) {
@@ -38,46 +39,24 @@ int api_tsg_get(Request *req, Error *e) {
         return r < 0 ? r : reply_tsg(req, &t);
 }
 
-typedef struct Listing {
-        JsonOut o;
-        unsigned left;
-        char last[PATH_MAX_LEN];
-        bool more;
-} Listing;
-
 static int list_tsg(const Tsg *t, void *userdata) {
-        Listing *l = userdata;
+        Page *page = userdata;
 
-        if (l->left == 0) {
-                l->more = true;
+        if (!page_take(page, t->path))
                 return 0;
-        }
-        l->left--;
-        snprintf(l->last, sizeof(l->last), "%s", t->path);
-        write_tsg(&l->o, t);
-        return l->o.r;
+        write_tsg(&page->o, t);
+        return page->o.r;
 }
 
 int api_tsg_list(Request *req, Error *e) {
-        Listing l = { .o = JSON_OUT(&req->reply) };
-        char after[PATH_MAX_LEN];
+        Page page;
         int r;
 
-        r = request_limit(req, &l.left, e);
+        r = page_begin(&page, req, "tsgs", e);
         if (r >= 0)
-                r = request_path(req, "cursor", after, e);
-        if (r < 0)
-                return r;
-
-        json_begin_object(&l.o, NULL);
-        json_begin_array(&l.o, "tsgs");
-        r = tsg_list(req->service->db, req->principal->tsg, after, l.left + 1, list_tsg, &l, e);
-        if (r < 0)
-                return r;
-        json_end_array(&l.o);
-        json_out_str(&l.o, "next_cursor", l.more ? l.last : "");
-        json_end_object(&l.o);
-        return l.o.r;
+                r = tsg_list(req->service->db, req->principal->tsg, page.after, page.left + 1,
+                             list_tsg, &page, e);
+        return r < 0 ? r : page_end(&page);
 }
 
 /* ---- making ---- */
