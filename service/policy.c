@@ -5,32 +5,22 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "service/tsg.h"
 
-/* clang-format off */
-static const struct {
-        bool account, user, owner; /* owner: a user with that role */
-} rights[RIGHTS_MAX_] = {
-        /*                   account  user   owner */
-        [RIGHT_SELF] =     { true,    true,  true  },
-        [RIGHT_KEY_READ] = { true,    true,  true  },
-        [RIGHT_SIGN] =     { true,    true,  false },
-        [RIGHT_ADMIN] =    { false,   false, true  },
-        [RIGHT_AUDIT] =    { false,   false, true  },
-};
-/* clang-format on */
-
 static bool has_right(const Principal *p, Right right) {
-        if (p->type == PRINCIPAL_ACCOUNT)
-                return rights[right].account;
-        return p->role == ROLE_OWNER ? rights[right].owner : rights[right].user;
+        bool administers = p->type == PRINCIPAL_USER && p->role == ROLE_OWNER;
+
+        if (right == RIGHT_SELF)
+                return true;
+        return right == RIGHT_SIGN ? !administers : administers;
 }
 
 int policy_check_right(const Principal *p, Right right, Error *e) {
         assert(p && right > RIGHT_NONE && right < RIGHTS_MAX_);
 
-        if (right == RIGHT_AUDIT && p->tsg_path[0] != '\0')
+        if (right == RIGHT_VIEW(AUDIT) && p->tsg_path[0] != '\0')
                 return error_set_rule(
                         e, -CSIGN_E_NOT_PERMITTED, "role",
                         "the audit log covers all TSGs: only a principal of the top TSG reads it");
@@ -43,6 +33,15 @@ int policy_check_right(const Principal *p, Right right, Error *e) {
         return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "role",
                               "%s '%s' has no role that permits this", principal_type_name(p),
                               p->name);
+}
+
+int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error *e) {
+        for (size_t i = 0; i < tsg->n; i++)
+                if (strcmp(tsg->ids[i], p->tsg) == 0)
+                        return policy_check_right(p, right, e);
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "scope",
+                              "%s '%s' reaches only what is below TSG '%s'", principal_type_name(p),
+                              p->name, p->tsg_path);
 }
 
 int policy_unreachable(const Principal *p, int not_found, const char *what, const char *path,

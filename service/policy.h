@@ -9,19 +9,37 @@
 #include "service/keys.h"
 #include "service/principal.h"
 
-/* What a route asks of its caller. */
+/* What can be administered; a role gives none, view or write of each. */
+typedef enum AdminPage {
+        PAGE_TSGS,
+        PAGE_KEYS,
+        PAGE_ACCOUNTS,
+        PAGE_PEOPLE, /* users, teams and roles */
+        PAGE_PROJECTS,
+        PAGE_CERTIFICATES,
+        PAGE_AUDIT,
+        PAGE_SETTINGS,
+        PAGES_MAX_,
+} AdminPage;
+
+/* What a route asks of its caller: RIGHT_VIEW(KEYS), RIGHT_WRITE(KEYS), or one of these. */
 typedef enum Right {
         RIGHT_NONE = 0, /* anybody, without authentication */
         RIGHT_SELF,     /* any principal */
-        RIGHT_KEY_READ,
         RIGHT_SIGN,
-        RIGHT_ADMIN, /* TSGs, keys, accounts */
-        RIGHT_AUDIT, /* the log of all TSGs: only at the top */
-        RIGHTS_MAX_,
+        RIGHT_PAGES_,
+        RIGHTS_MAX_ = RIGHT_PAGES_ + 2 * PAGES_MAX_,
 } Right;
 
-/* -CSIGN_E_NOT_PERMITTED with rule "role" or "separation-of-duties". */
+#define RIGHT_VIEW(page)  ((Right) (RIGHT_PAGES_ + 2 * PAGE_##page))
+#define RIGHT_WRITE(page) ((Right) (RIGHT_PAGES_ + 2 * PAGE_##page + 1))
+
+/* Whether p may do this anywhere at all.  -CSIGN_E_NOT_PERMITTED with rule "role" or
+ * "separation-of-duties". */
 int policy_check_right(const Principal *p, Right right, Error *e);
+
+/* Whether p may do this in the TSG that the chain ends in. */
+int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error *e);
 
 /* Whether p may sign req with the key; key NULL: there is no such row.  *ret_rule names what
  * allowed it. -CSIGN_E_KEY_NOT_FOUND and -CSIGN_E_OUT_OF_SCOPE (rule "scope"),

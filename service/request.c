@@ -177,6 +177,20 @@ int request_path(const Request *req, const char *name, char buf[static PATH_MAX_
         return text && text[0] ? path_normalize(text, buf, e) : 0;
 }
 
+int request_allow(const Request *req, Right right, const char *tsg, Error *e) {
+        Db *db = req->service->db;
+        TsgChain chain;
+        DbConn *c;
+        int r;
+
+        r = db_acquire(db, &c, e);
+        if (r < 0)
+                return r;
+        r = tsg_chain(c, tsg, &chain, e);
+        db_release(db, c);
+        return r < 0 ? r : policy_check_on(req->principal, right, &chain, e);
+}
+
 ChangeEvent request_event(const Request *req, const char *kind) {
         return (ChangeEvent){
                 .kind = kind,

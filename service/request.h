@@ -14,6 +14,7 @@
 #include "service/audit/entry.h"
 #include "service/authn.h"
 #include "service/form.h"
+#include "service/policy.h"
 #include "service/principal.h"
 #include "service/service.h"
 
@@ -68,6 +69,10 @@ int request_limit(const Request *req, unsigned *ret, Error *e);
 int request_path(const Request *req, const char *name, char buf[static PATH_MAX_LEN], Error *e);
 int request_number(const Request *req, const char *name, uint64_t max, uint64_t *ret,
                    Error *e); /* 0: not there */
+
+/* Whether the caller may do this in the TSG: for handlers, whose rows have a TSG.  The route's own
+ * right was checked before, but only that the caller has it somewhere. */
+int request_allow(const Request *req, Right right, const char *tsg, Error *e);
 
 /* Commits a change with its record, and the reply if it is to be kept: then it must be complete.
  * After it the caches know nothing old. */

@@ -14,38 +14,38 @@
 
 /* clang-format off */
 static const Route routes[] = {
-        { "GET",   "/healthz",                                RIGHT_NONE,     api_health,         0,     "" },
-        { "GET",   "/metrics",                                RIGHT_NONE,     api_metrics,        0,     "" },
-        { "GET",   "/.well-known/oauth-authorization-server", RIGHT_NONE,     api_oauth_metadata, 0,     "" },
-        { "POST",  "/v1/oauth/token",                         RIGHT_NONE,     api_token,          SMALL, "", .oauth = true },
+        { "GET",   "/healthz",                                RIGHT_NONE,            api_health,         0,            "" },
+        { "GET",   "/metrics",                                RIGHT_NONE,            api_metrics,        0,            "" },
+        { "GET",   "/.well-known/oauth-authorization-server", RIGHT_NONE,            api_oauth_metadata, 0,            "" },
+        { "POST",  "/v1/oauth/token",                         RIGHT_NONE,            api_token,          SMALL,        "", .oauth = true },
 
-        { "POST",  "/v1/signatures",                          RIGHT_SELF,     api_sign_many,      BATCH, "", .key = KEY_OF_HANDLER },
-        { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,     api_sign,           SMALL, "", .key = KEY_OF_HANDLER },
+        { "POST",  "/v1/signatures",                          RIGHT_SELF,            api_sign_many,      BATCH,        "", .key = KEY_OF_HANDLER },
+        { "POST",  "/v1/keys/{id}/signatures",                RIGHT_SELF,            api_sign,           SMALL,        "", .key = KEY_OF_HANDLER },
 
-        { "POST",  "/v1/keys/{id}/messages",                  RIGHT_SELF,     api_sign_message,   BODY_MESSAGE, "version scheme", .key = KEY_OF_HANDLER },
+        { "POST",  "/v1/keys/{id}/messages",                  RIGHT_SELF,            api_sign_message,   BODY_MESSAGE, "version scheme", .key = KEY_OF_HANDLER },
 
-        { "GET",   "/v1/whoami",                              RIGHT_SELF,     api_whoami,         0,     "" },
-        { "GET",   "/v1/keys",                                RIGHT_KEY_READ, api_key_list,       0,     "prefix limit cursor" },
-        { "GET",   "/v1/keys/resolve",                        RIGHT_KEY_READ, api_key_resolve,    0,     "path version" },
-        { "GET",   "/v1/keys/{id}",                           RIGHT_KEY_READ, api_key_get,        0,     "version" },
-        { "POST",  "/v1/keys",                                RIGHT_ADMIN,    api_key_create,     SMALL, "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/keys/{id}",                           RIGHT_ADMIN,    api_key_change,     SMALL, "" },
-        { "GET",   "/v1/keys/{id}/versions",                  RIGHT_KEY_READ, api_version_list,   0,     "limit cursor" },
-        { "POST",  "/v1/keys/{id}/versions",                  RIGHT_ADMIN,    api_version_create, SMALL, "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_ADMIN,    api_version_change, SMALL, "" },
-        { "GET",   "/v1/authorities",                         RIGHT_KEY_READ, api_authorities,    0,     "tsg" },
+        { "GET",   "/v1/whoami",                              RIGHT_SELF,            api_whoami,         0,            "" },
+        { "GET",   "/v1/keys",                                RIGHT_SELF,            api_key_list,       0,            "prefix limit cursor" },
+        { "GET",   "/v1/keys/resolve",                        RIGHT_SELF,            api_key_resolve,    0,            "path version" },
+        { "GET",   "/v1/keys/{id}",                           RIGHT_SELF,            api_key_get,        0,            "version" },
+        { "POST",  "/v1/keys",                                RIGHT_WRITE(KEYS),     api_key_create,     SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/keys/{id}",                           RIGHT_WRITE(KEYS),     api_key_change,     SMALL,        "" },
+        { "GET",   "/v1/keys/{id}/versions",                  RIGHT_SELF,            api_version_list,   0,            "limit cursor" },
+        { "POST",  "/v1/keys/{id}/versions",                  RIGHT_WRITE(KEYS),     api_version_create, SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_WRITE(KEYS),     api_version_change, SMALL,        "" },
+        { "GET",   "/v1/authorities",                         RIGHT_SELF,            api_authorities,    0,            "tsg" },
 
-        { "GET",   "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_list,       0,     "limit cursor" },
-        { "GET",   "/v1/tsgs/{id}",                           RIGHT_ADMIN,    api_tsg_get,        0,     "" },
-        { "POST",  "/v1/tsgs",                                RIGHT_ADMIN,    api_tsg_create,     SMALL, "", .key = KEY_OF_REQUEST },
+        { "GET",   "/v1/tsgs",                                RIGHT_VIEW(TSGS),      api_tsg_list,       0,            "limit cursor" },
+        { "GET",   "/v1/tsgs/{id}",                           RIGHT_VIEW(TSGS),      api_tsg_get,        0,            "" },
+        { "POST",  "/v1/tsgs",                                RIGHT_WRITE(TSGS),     api_tsg_create,     SMALL,        "", .key = KEY_OF_REQUEST },
 
-        { "GET",   "/v1/accounts",                            RIGHT_ADMIN,    api_account_list,   0,     "limit cursor" },
-        { "GET",   "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_get,    0,     "" },
-        { "POST",  "/v1/accounts",                            RIGHT_ADMIN,    api_account_create, SMALL, "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/accounts/{id}",                       RIGHT_ADMIN,    api_account_change, SMALL, "" },
+        { "GET",   "/v1/accounts",                            RIGHT_VIEW(ACCOUNTS),  api_account_list,   0,            "limit cursor" },
+        { "GET",   "/v1/accounts/{id}",                       RIGHT_VIEW(ACCOUNTS),  api_account_get,    0,            "" },
+        { "POST",  "/v1/accounts",                            RIGHT_WRITE(ACCOUNTS), api_account_create, SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "" },
 
-        { "GET",   "/v1/audit/records",                       RIGHT_AUDIT,    api_audit_records,  0,     "after limit key request_id" },
-        { "GET",   "/v1/audit/head",                          RIGHT_AUDIT,    api_audit_head,     0,     "" },
+        { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key request_id" },
+        { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },
 };
 /* clang-format on */
 

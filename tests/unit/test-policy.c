@@ -47,20 +47,24 @@ static void rights_are_by_kind_and_role(void **state) {
                 const char *rule;
         } cases[] = {
                 { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_SELF, 0, "" },
-                { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_KEY_READ, 0, "" },
+                { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_SELF, 0, "" },
                 { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_SIGN, 0, "" },
-                { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_ADMIN, -CSIGN_E_NOT_PERMITTED,
+                { PRINCIPAL_ACCOUNT, ROLE_NONE, "acme", RIGHT_WRITE(KEYS), -CSIGN_E_NOT_PERMITTED,
                   "role" },
-                { PRINCIPAL_ACCOUNT, ROLE_NONE, "", RIGHT_AUDIT, -CSIGN_E_NOT_PERMITTED, "role" },
+                { PRINCIPAL_ACCOUNT, ROLE_NONE, "", RIGHT_VIEW(AUDIT), -CSIGN_E_NOT_PERMITTED,
+                  "role" },
                 /* An account has no role, whatever the row says. */
-                { PRINCIPAL_ACCOUNT, ROLE_OWNER, "", RIGHT_ADMIN, -CSIGN_E_NOT_PERMITTED, "role" },
+                { PRINCIPAL_ACCOUNT, ROLE_OWNER, "", RIGHT_WRITE(KEYS), -CSIGN_E_NOT_PERMITTED,
+                  "role" },
                 { PRINCIPAL_USER, ROLE_NONE, "acme", RIGHT_SIGN, 0, "" },
-                { PRINCIPAL_USER, ROLE_NONE, "acme", RIGHT_ADMIN, -CSIGN_E_NOT_PERMITTED, "role" },
-                { PRINCIPAL_USER, ROLE_OWNER, "acme", RIGHT_ADMIN, 0, "" },
+                { PRINCIPAL_USER, ROLE_NONE, "acme", RIGHT_WRITE(KEYS), -CSIGN_E_NOT_PERMITTED,
+                  "role" },
+                { PRINCIPAL_USER, ROLE_OWNER, "acme", RIGHT_WRITE(KEYS), 0, "" },
                 { PRINCIPAL_USER, ROLE_OWNER, "acme", RIGHT_SIGN, -CSIGN_E_NOT_PERMITTED,
                   "separation-of-duties" },
-                { PRINCIPAL_USER, ROLE_OWNER, "", RIGHT_AUDIT, 0, "" },
-                { PRINCIPAL_USER, ROLE_OWNER, "acme", RIGHT_AUDIT, -CSIGN_E_NOT_PERMITTED, "role" },
+                { PRINCIPAL_USER, ROLE_OWNER, "", RIGHT_VIEW(AUDIT), 0, "" },
+                { PRINCIPAL_USER, ROLE_OWNER, "acme", RIGHT_VIEW(AUDIT), -CSIGN_E_NOT_PERMITTED,
+                  "role" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
