@@ -67,5 +67,7 @@
         X(AUDIT_BROKEN,         "AuditBroken",         500, 9, "the audit log does not verify",                      \
           "keep a copy of what there is, and tell those who watch over the service")                                 \
         X(IDEMPOTENCY_MISMATCH, "IdempotencyMismatch", 422, 2, "the idempotency key was given for another request",  \
-          "give each request a key of its own")
+          "give each request a key of its own")                                                                      \
+        X(PRECONDITION_FAILED,  "PreconditionFailed",  412, 6, "the thing was changed meanwhile",                    \
+          "read it again, and decide anew: its ETag is the new If-Match")
 /* clang-format on */

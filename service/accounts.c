@@ -26,6 +26,7 @@ static void account_from_row(DbRow *row, Account *a) {
         a->enabled = strcmp(db_row_text(row, 4), "enabled") == 0;
         a->created = (uint64_t) db_row_int(row, 5);
         a->expires = (uint64_t) db_row_int(row, 6);
+        a->revision = (uint64_t) db_row_int(row, 7);
 }
 
 static int take_account_key(DbRow *row, void *userdata) {

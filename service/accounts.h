@@ -33,6 +33,7 @@ typedef struct Account {
         uint64_t created, expires;
         AccountKey keys[ACCOUNT_KEYS_MAX];
         size_t n_keys;
+        uint64_t revision;
 } Account;
 
 /* -CSIGN_E_NOT_FOUND when there is none in the scope. */

@@ -7,8 +7,10 @@
 #include "service/accounts.h"
 #include "service/api.h"
 #include "service/clock.h"
+#include "service/db/queries.h"
 #include "service/page.h"
 #include "service/policy.h"
+#include "service/revision.h"
 #include "service/tsg.h"
 
 #define DAYS_MAX 3650
@@ -34,6 +36,7 @@ static void write_account(JsonOut *o, const Account *a) {
         json_out_str(o, "state", a->enabled ? "enabled" : "disabled");
         json_out_str(o, "created", clock_text_seconds(a->created, created));
         json_out_str(o, "expires", clock_text_seconds(a->expires, expires));
+        json_out_u64(o, "revision", a->revision);
         json_begin_array(o, "keys");
         for (size_t i = 0; i < a->n_keys; i++)
                 write_account_key(o, &a->keys[i]);
@@ -45,6 +48,7 @@ static int reply_account(Request *req, const Account *a) {
         JsonOut o = JSON_OUT(&req->reply);
 
         write_account(&o, a);
+        req->etag = a->revision;
         return o.r;
 }
 
@@ -119,6 +123,7 @@ static int place_account(Request *req, NewAccount *n, Error *e) {
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "'validity_days' is 1 to %d", DAYS_MAX);
         snprintf(a->tsg, sizeof(a->tsg), "%s", tsg.id);
         a->enabled = true;
+        a->revision = 1;
         a->created = clock_now();
         a->expires = a->created + (n->days ?: 365) * USEC_PER_DAY;
         return id_new(a->id, "acc");
@@ -186,12 +191,18 @@ int api_account_create(Request *req, Error *e) {
 
 typedef struct AccountChange {
         const char *id;
+        uint64_t if_match;
         const char *state;
 } AccountChange;
 
 static int apply_change(DbConn *c, void *userdata, Error *e) {
         const AccountChange *change = userdata;
 
+        int r;
+
+        r = revision_bump(c, SQL_ACCOUNT_TOUCH, "account", change->id, change->if_match, e);
+        if (r < 0)
+                return r;
         return account_set_enabled(c, change->id, strcmp(change->state, "enabled") == 0, e);
 }
 
@@ -210,7 +221,7 @@ int api_account_change(Request *req, Error *e) {
                 { "state", json_field_string, offsetof(AccountChange, state), JSON_REQUIRED },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;
-        AccountChange change = { .id = req->params[0] };
+        AccountChange change = { .id = req->params[0], .if_match = req->if_match };
         Account a;
         int r;
 

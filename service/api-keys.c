@@ -10,8 +10,10 @@
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
+#include "service/db/queries.h"
 #include "service/page.h"
 #include "service/policy.h"
+#include "service/revision.h"
 
 /* ---- showing ---- */
 
@@ -35,6 +37,7 @@ void key_write(JsonOut *o, const Key *k) {
         json_out_str(o, "version_state", k->version_enabled ? "enabled" : "disabled");
         json_out_str(o, "version_created", clock_text_seconds(k->version_created, created));
         json_out_str(o, "created", clock_text_seconds(k->created, created));
+        json_out_u64(o, "revision", k->revision);
         json_out_str(o, "description", buf_str(&k->description));
         json_begin_array(o, "schemes");
         for (Scheme s = SCHEME_RSA_PKCS1; s < SCHEME_END_; s++)
@@ -53,6 +56,7 @@ int key_reply(Request *req, const Key *k) {
         JsonOut o = JSON_OUT(&req->reply);
 
         key_write(&o, k);
+        req->etag = k->revision;
         return o.r;
 }
 
@@ -227,6 +231,7 @@ static int place_key(Request *req, NewKey *n, Error *e) {
 
         snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
         k->version = k->primary_version = 1;
+        k->revision = 1;
         k->enabled = k->version_enabled = true;
         k->created = k->version_created = clock_now();
         return id_new(k->id, "key");
@@ -316,12 +321,18 @@ int api_key_create(Request *req, Error *e) {
 
 typedef struct KeyChange {
         const char *id;
+        uint64_t if_match;
         const char *state;
 } KeyChange;
 
 static int apply_change(DbConn *c, void *userdata, Error *e) {
         const KeyChange *change = userdata;
 
+        int r;
+
+        r = revision_bump(c, SQL_KEY_TOUCH, "key", change->id, change->if_match, e);
+        if (r < 0)
+                return r;
         return key_set_enabled(c, change->id, strcmp(change->state, "enabled") == 0, e);
 }
 
@@ -342,7 +353,7 @@ int api_key_change(Request *req, Error *e) {
         };
         _cleanup_(key_unrefp) Key *before = NULL, *after = NULL;
         _cleanup_(json_decrefp) json_t *root = NULL;
-        KeyChange change = { .id = req->params[0] };
+        KeyChange change = { .id = req->params[0], .if_match = req->if_match };
         int r;
 
         r = request_body(req, fields, ELEMENTSOF(fields), &change, &root, e);

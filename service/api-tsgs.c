@@ -19,6 +19,7 @@ static void write_tsg(JsonOut *o, const Tsg *t) {
         json_out_str(o, "name", t->name);
         json_out_str(o, "parent", t->parent[0] ? t->parent : NULL);
         json_out_str(o, "created", clock_text_seconds(t->created, created));
+        json_out_u64(o, "revision", t->revision);
         json_end_object(o);
 }
 
@@ -26,6 +27,7 @@ static int reply_tsg(Request *req, const Tsg *t) {
         JsonOut o = JSON_OUT(&req->reply);
 
         write_tsg(&o, t);
+        req->etag = t->revision;
         return o.r;
 }
 
@@ -95,6 +97,7 @@ static int place_tsg(Request *req, NewTsg *n, Error *e) {
 
         snprintf(t->parent, sizeof(t->parent), "%s", parent.id);
         t->created = clock_now();
+        t->revision = 1;
         return id_new(t->id, "tsg");
 }
 

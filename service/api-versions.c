@@ -14,6 +14,8 @@
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
+#include "service/db/queries.h"
+#include "service/revision.h"
 
 #define VERSION_TEXT_MAX 16
 
@@ -90,6 +92,7 @@ typedef struct Rotation {
         const char *certificate, *subject;
         uint32_t days;
 
+        uint64_t if_match;
         Key *from, *to;
         bool certified;
         char common_name[COMMON_NAME_MAX + 1]; /* of the certificate before, or "" */
@@ -161,6 +164,7 @@ static int name_next(Rotation *n) {
         to->version = to->primary_version = from->primary_version + 1;
         to->created = from->created;
         to->version_created = clock_now();
+        to->revision = from->revision + 1;
         return buf_append(&to->description, from->description.data, from->description.len);
 }
 
@@ -183,7 +187,9 @@ static int apply_rotation(DbConn *c, void *userdata, Error *e) {
         const Rotation *n = userdata;
         int r;
 
-        r = key_add_version(c, n->to, e);
+        r = revision_bump(c, SQL_KEY_TOUCH, "key", n->to->id, n->if_match, e);
+        if (r >= 0)
+                r = key_add_version(c, n->to, e);
         if (r >= 0 && n->certified)
                 r = certificate_insert(c, &n->cert, n->to->id, n->to->version, n->authority.id, e);
         return r;
@@ -205,7 +211,7 @@ static int commit_rotation(Request *req, Rotation *n, Error *e) {
 
 int api_version_create(Request *req, Error *e) {
         _cleanup_(json_decrefp) json_t *root = NULL;
-        _cleanup_(rotation_done) Rotation n = {};
+        _cleanup_(rotation_done) Rotation n = { .if_match = req->if_match };
         int r;
 
         r = read_rotation(req, &n, &root, e);
@@ -227,6 +233,7 @@ int api_version_create(Request *req, Error *e) {
 
 typedef struct VersionChange {
         const char *id;
+        uint64_t if_match;
         uint32_t version;
         const char *state;
 } VersionChange;
@@ -247,6 +254,11 @@ static int read_version(const Request *req, uint32_t *ret, Error *e) {
 static int apply_change(DbConn *c, void *userdata, Error *e) {
         const VersionChange *change = userdata;
 
+        int r;
+
+        r = revision_bump(c, SQL_KEY_TOUCH, "key", change->id, change->if_match, e);
+        if (r < 0)
+                return r;
         return key_version_set_enabled(c, change->id, change->version,
                                        strcmp(change->state, "enabled") == 0, e);
 }
@@ -269,7 +281,7 @@ int api_version_change(Request *req, Error *e) {
         };
         _cleanup_(key_unrefp) Key *before = NULL, *after = NULL;
         _cleanup_(json_decrefp) json_t *root = NULL;
-        VersionChange change = { .id = req->params[0] };
+        VersionChange change = { .id = req->params[0], .if_match = req->if_match };
         int r;
 
         r = read_version(req, &change.version, e);

@@ -63,6 +63,7 @@ static int key_from_row(DbRow *row, Key *k) {
         k->version = (uint32_t) db_row_int(row, 9);
         k->version_enabled = strcmp(db_row_text(row, 12), "enabled") == 0;
         k->version_created = (uint64_t) db_row_int(row, 13);
+        k->revision = (uint64_t) db_row_int(row, 14);
         if (!k->alg)
                 return -EBADMSG;
 

@@ -29,6 +29,7 @@ typedef struct Key {
         Buf sealed;                 /* opens only in the key store */
         Buf certificate, authority; /* DER; empty: the key has none */
         TsgChain above;             /* its TSG, and those above */
+        uint64_t revision; /* of the key, with all that belongs to it: versions, certificates */
 } Key;
 
 static inline void key_unref(Key *k) {

@@ -35,6 +35,8 @@ static int reply_kept(Request *req, Error *e) {
         snprintf(req->request_id, sizeof(req->request_id), "%s", kept.request_id);
         req->status = kept.status;
         req->repeated = true;
+        req->etag =
+                0; /* the answer has the revision of its time; there may have been others since */
         buf_clear(&req->reply);
         r = buf_append(&req->reply, kept.answer.data, kept.answer.len);
         return r < 0 ? r : 1;

@@ -35,7 +35,8 @@ typedef struct Request {
         bool has_client_key;
         char content_type[64];
         char idempotency_key[IDEMPOTENCY_KEY_MAX + 1]; /* "": none, or none of the route's */
-        Buf caller;                                    /* the header Csign-Caller, as it came */
+        uint64_t if_match; /* the revision that a change is for; 0: any */
+        Buf caller;        /* the header Csign-Caller, as it came */
         Buf body;
 
         Principal *principal; /* NULL on a route that asks no right */
@@ -43,6 +44,7 @@ typedef struct Request {
         int status; /* 200 unless the handler says else */
         const char *reply_type;
         Buf reply;
+        uint64_t etag;           /* the revision of the one object that the reply is about, or 0 */
         Idempotency idempotency; /* of a route that keeps its answers: see once.h */
         bool repeated;           /* reply is one that was given before */
         Error error;

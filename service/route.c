@@ -29,10 +29,10 @@ static const Route routes[] = {
         { "GET",   "/v1/keys/resolve",                        RIGHT_SELF,            api_key_resolve,    0,            "path version" },
         { "GET",   "/v1/keys/{id}",                           RIGHT_SELF,            api_key_get,        0,            "version" },
         { "POST",  "/v1/keys",                                RIGHT_WRITE(KEYS),     api_key_create,     SMALL,        "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/keys/{id}",                           RIGHT_WRITE(KEYS),     api_key_change,     SMALL,        "" },
+        { "PATCH", "/v1/keys/{id}",                           RIGHT_WRITE(KEYS),     api_key_change,     SMALL,        "", .if_match = true },
         { "GET",   "/v1/keys/{id}/versions",                  RIGHT_SELF,            api_version_list,   0,            "limit cursor" },
-        { "POST",  "/v1/keys/{id}/versions",                  RIGHT_WRITE(KEYS),     api_version_create, SMALL,        "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_WRITE(KEYS),     api_version_change, SMALL,        "" },
+        { "POST",  "/v1/keys/{id}/versions",                  RIGHT_WRITE(KEYS),     api_version_create, SMALL,        "", .key = KEY_OF_REQUEST, .if_match = true },
+        { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_WRITE(KEYS),     api_version_change, SMALL,        "", .if_match = true },
         { "GET",   "/v1/authorities",                         RIGHT_SELF,            api_authorities,    0,            "tsg" },
 
         { "GET",   "/v1/tsgs",                                RIGHT_VIEW(TSGS),      api_tsg_list,       0,            "limit cursor" },
@@ -42,7 +42,7 @@ static const Route routes[] = {
         { "GET",   "/v1/accounts",                            RIGHT_VIEW(ACCOUNTS),  api_account_list,   0,            "limit cursor" },
         { "GET",   "/v1/accounts/{id}",                       RIGHT_VIEW(ACCOUNTS),  api_account_get,    0,            "" },
         { "POST",  "/v1/accounts",                            RIGHT_WRITE(ACCOUNTS), api_account_create, SMALL,        "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "" },
+        { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "", .if_match = true },
 
         { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key request_id" },
         { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },

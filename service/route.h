@@ -26,7 +26,8 @@ struct Route {
         size_t body_max;   /* 0: no body; BODY_MESSAGE: the configuration's message-max */
         const char *query; /* names, separated by blanks */
         RouteKey key;
-        bool oauth; /* its problems have OAuth's form too */
+        bool if_match; /* a change that heeds If-Match: without it the header is refused */
+        bool oauth;    /* its problems have OAuth's form too */
 };
 
 const Route *route_at(size_t i); /* NULL past the last */

@@ -33,6 +33,7 @@
 #include "service/listen.h"
 #include "service/metrics.h"
 #include "service/problem.h"
+#include "service/revision.h"
 #include "service/route.h"
 #include "service/tls.h"
 
@@ -268,10 +269,13 @@ static void on_sent(struct evhttp_request *http, void *arg) {
 static void set_headers(const Exchange *x) {
         struct evkeyvalq *headers = evhttp_request_get_output_headers(x->http);
         const Request *req = &x->request;
+        char etag[REVISION_ETAG_MAX];
 
         evhttp_add_header(headers, "Content-Type", req->reply_type);
         evhttp_add_header(headers, "X-Request-Id", req->request_id);
         evhttp_add_header(headers, "Cache-Control", "no-store");
+        if (req->etag != 0 && req->status < 300)
+                evhttp_add_header(headers, "ETag", revision_etag(req->etag, etag));
         if (req->status == 401)
                 evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
         if (req->status == 429 || req->status == 503)
@@ -381,6 +385,18 @@ static int take_idempotency_key(Request *req, struct evhttp_request *http) {
         return 0;
 }
 
+/* A condition that nobody would look at is refused, but where there is nothing to change. */
+static int take_if_match(Request *req, struct evhttp_request *http) {
+        const char *value = evhttp_find_header(evhttp_request_get_input_headers(http), "If-Match");
+
+        if (!value || strcmp(req->route->method, "GET") == 0)
+                return 0;
+        if (!req->route->if_match)
+                return error_set(&req->error, -CSIGN_E_BAD_REQUEST,
+                                 "If-Match has no meaning here: it is for changes of one thing");
+        return revision_parse(value, &req->if_match, &req->error);
+}
+
 static int take_body(Request *req, struct evhttp_request *http) {
         struct evbuffer *in = evhttp_request_get_input_buffer(http);
         size_t len = evbuffer_get_length(in), max = req->route->body_max;
@@ -429,6 +445,8 @@ static void take_request(Request *req, struct evhttp_request *http) {
         r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
         if (r >= 0)
                 r = take_idempotency_key(req, http);
+        if (r >= 0)
+                r = take_if_match(req, http);
         if (r >= 0)
                 r = take_body(req, http);
         if (r >= 0 && query)

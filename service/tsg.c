@@ -20,6 +20,7 @@ static void tsg_from_row(DbRow *row, Tsg *t) {
         copy_column(row, 2, t->name, sizeof(t->name));
         copy_column(row, 3, t->path, sizeof(t->path));
         t->created = (uint64_t) db_row_int(row, 4);
+        t->revision = (uint64_t) db_row_int(row, 5);
 }
 
 static int take_tsg(DbRow *row, void *userdata) {

@@ -17,6 +17,7 @@ typedef struct Tsg {
         char name[NAME_MAX_LEN + 1];
         char path[PATH_MAX_LEN]; /* "" at the top */
         uint64_t created;
+        uint64_t revision;
 } Tsg;
 
 int tsg_by_id(Db *db, const char *scope, const char *id, Tsg *ret, Error *e);

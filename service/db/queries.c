@@ -16,7 +16,7 @@ const char SQL_SCHEMA_SET_VERSION[] = "INSERT INTO schema_version (version) VALU
 
 /* ---- TSGs ---- */
 
-#define TSG_COLUMNS  "t.id, t.parent, t.name, t.path, t.created"
+#define TSG_COLUMNS  "t.id, t.parent, t.name, t.path, t.created, t.revision"
 #define TSG_IN_SCOPE " FROM tsgs t JOIN tsg_closure c ON c.descendant = t.id WHERE c.ancestor = ?"
 
 const char SQL_TSG_INSERT[] =
@@ -46,7 +46,7 @@ const char SQL_USER_BY_API_KEY[] = "SELECT u.id, u.name, u.role, t.id, t.path FR
 
 /* ---- accounts ---- */
 
-#define ACCOUNT_COLUMNS "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires"
+#define ACCOUNT_COLUMNS "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires, a.revision"
 #define ACCOUNT_IN_SCOPE                                                                           \
         " FROM accounts a JOIN tsg_closure c ON c.descendant = a.tsg WHERE c.ancestor = ?"
 
@@ -55,6 +55,8 @@ const char SQL_ACCOUNT_INSERT[] = "INSERT INTO accounts (id, tsg, name, path, cr
 const char SQL_ACCOUNT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.id = ?";
 const char SQL_ACCOUNT_LIST[] =
         "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.path > ? ORDER BY a.path LIMIT ?";
+const char SQL_ACCOUNT_TOUCH[] =
+        "UPDATE accounts SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_ACCOUNT_SET_STATE[] = "UPDATE accounts SET state = ? WHERE id = ?";
 const char SQL_ACCOUNT_KEY_INSERT[] =
         "INSERT INTO account_keys (id, account, thumbprint, spki, algorithm, created) "
@@ -83,7 +85,7 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
 
 #define KEY_COLUMNS                                                                                \
         "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
-        "k.created, v.version, v.spki, v.sealed, v.state, v.created"
+        "k.created, v.version, v.spki, v.sealed, v.state, v.created, k.revision"
 #define KEY_AT_VERSION                                                                             \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
@@ -104,6 +106,8 @@ const char SQL_KEY_LIST[] =
 const char SQL_KEY_VERSIONS[] = "SELECT " KEY_COLUMNS " FROM keys k "
                                 "JOIN key_versions v ON v.key_id = k.id "
                                 "WHERE k.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?";
+const char SQL_KEY_TOUCH[] =
+        "UPDATE keys SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_KEY_SET_STATE[] = "UPDATE keys SET state = ? WHERE id = ?";
 const char SQL_KEY_SET_PRIMARY[] =
         "UPDATE keys SET primary_version = ? WHERE id = ? AND primary_version = ?";

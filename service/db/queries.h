@@ -5,7 +5,9 @@
  *
  * Times are microseconds since 1970; ids are lib/id.h's; hashes are 32 bytes.  What is read on
  * behalf of a principal takes the principal's TSG as `scope` and joins tsg_closure with it: a row
- * out of scope is no row. */
+ * out of scope is no row.
+ *
+ * SQL_*_TOUCH count a change of a row, for revision_bump(): id, the revision wanted or 0 */
 
 /* transactions */
 extern const char SQL_SAVEPOINT[], SQL_SAVEPOINT_KEEP[], SQL_SAVEPOINT_UNDO[];
@@ -13,7 +15,7 @@ extern const char SQL_SAVEPOINT[], SQL_SAVEPOINT_KEEP[], SQL_SAVEPOINT_UNDO[];
 /* schema */
 extern const char SQL_SCHEMA_TABLE[], SQL_SCHEMA_VERSION[], SQL_SCHEMA_SET_VERSION[];
 
-/* TSGs.  Columns: id, parent, name, path, created */
+/* TSGs.  Columns: id, parent, name, path, created, revision */
 extern const char SQL_TSG_INSERT[];         /* id, parent, name, path, created */
 extern const char SQL_TSG_CLOSURE_INSERT[]; /* id, id, id, parent */
 extern const char SQL_TSG_BY_ID[];          /* scope, id */
@@ -27,10 +29,11 @@ extern const char SQL_USER_INSERT[];     /* id, tsg, name, role, created */
 extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, created */
 extern const char SQL_USER_BY_API_KEY[]; /* hash; user id, name, role, tsg id, tsg path */
 
-/* accounts.  Columns: id, tsg, name, path, state, created, expires */
-extern const char SQL_ACCOUNT_INSERT[];     /* id, tsg, name, path, created, expires */
-extern const char SQL_ACCOUNT_BY_ID[];      /* scope, id */
-extern const char SQL_ACCOUNT_LIST[];       /* scope, after path, limit */
+/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision */
+extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires */
+extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
+extern const char SQL_ACCOUNT_LIST[];   /* scope, after path, limit */
+extern const char SQL_ACCOUNT_TOUCH[];
 extern const char SQL_ACCOUNT_SET_STATE[];  /* state, id */
 extern const char SQL_ACCOUNT_KEY_INSERT[]; /* id, account, thumbprint, spki, algorithm, created */
 extern const char SQL_ACCOUNT_KEYS[];       /* account; id, thumbprint, algorithm */
@@ -52,7 +55,8 @@ extern const char SQL_KEY_BY_ID[];          /* version or 0, id */
 extern const char SQL_KEY_BY_PATH[];        /* version or 0, path */
 extern const char
         SQL_KEY_LIST[]; /* scope, after path, prefix, prefix, prefix + "/", prefix + "0", limit */
-extern const char SQL_KEY_VERSIONS[];          /* id, below version, limit */
+extern const char SQL_KEY_VERSIONS[]; /* id, below version, limit */
+extern const char SQL_KEY_TOUCH[];
 extern const char SQL_KEY_SET_STATE[];         /* state, id */
 extern const char SQL_KEY_SET_PRIMARY[];       /* version, id, version that it was */
 extern const char SQL_KEY_VERSION_SET_STATE[]; /* state, key, version */

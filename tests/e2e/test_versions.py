@@ -83,7 +83,7 @@ def test_rotation_makes_the_next_version_the_primary(stack, key, tmp_path):
     assert stack.api("GET", f"/v1/keys/{key['id']}", status=200) == second
     assert stack.api("GET", f"/v1/keys/resolve?path={key['path']}", status=200) == second
     first = stack.api("GET", f"/v1/keys/resolve?path={key['path']}&version=1", status=200)
-    assert first == key | {"primary_version": 2}
+    assert first == key | {"primary_version": 2, "revision": 2}
     assert versions(stack, key) == [second, first]
 
     ca = tmp_path / "ca.pem"

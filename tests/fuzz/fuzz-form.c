@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Token requests and URL queries; and what follows them in a request that needs no authentication:
- * the path and the Authorization header. */
+ * the path and the headers Authorization and If-Match. */
 
 #include "service/authn.h"
 #include "service/form.h"
+#include "service/revision.h"
 #include "service/route.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -15,6 +16,17 @@ static void check_form(const Form *f) {
                 for (const char *p = f->items[i].value; *p; p++)
                         assert((unsigned char) *p >= 0x20);
         }
+}
+
+static void check_etag(const char *text) {
+        char etag[REVISION_ETAG_MAX];
+        Error e = {};
+        uint64_t v;
+
+        if (revision_parse(text, &v, &e) == 0)
+                assert(strcmp(text, v ? revision_etag(v, etag) : "*") == 0);
+        else
+                assert(e.detail[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -33,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         (void) route_find("GET", text, params, &route, &e);
         bearer_parse(text, &b);
+        check_etag(text);
         free(text);
         return 0;
 }

@@ -54,6 +54,16 @@ static void only_these_need_no_authentication(void **state) {
         }
 }
 
+/* What is changed can be changed conditionally. */
+static void each_change_heeds_if_match(void **state) {
+        for (size_t i = 0; route_at(i); i++) {
+                const Route *r = route_at(i);
+
+                if (strcmp(r->method, "PATCH") == 0 || strcmp(r->method, "DELETE") == 0)
+                        assert_true(r->if_match);
+        }
+}
+
 static void what_is_not_in_the_table_is_refused(void **state) {
         static const struct {
                 const char *method, *path;
@@ -93,6 +103,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_route_is_found_by_its_own_path),
                 cmocka_unit_test(only_these_need_no_authentication),
+                cmocka_unit_test(each_change_heeds_if_match),
                 cmocka_unit_test(what_is_not_in_the_table_is_refused),
         };
 
