@@ -13,28 +13,38 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 
-/* A section of tools is one line: they all take the tool's own arguments. */
+/* A brief section is the verbs' names alone. */
 static const struct {
         const char *title;
-        const Verb *verbs[12];
-        bool tools;
+        const Verb *verbs[24];
+        bool brief;
 } sections[] = {
         { "Sign, by way of this machine's sidecar:",
           { &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify, &verb_ref, &verb_cert,
-            &verb_run, &verb_openssl_conf, &verb_setup, &verb_doctor } },
+            &verb_run, &verb_openssl_conf, &verb_setup, &verb_policy, &verb_doctor } },
         { "Sign with a tool that wants a key file: it gets a URI, and is verified:",
           { &verb_osslsigncode, &verb_sbsign, &verb_sign_file, &verb_evmctl, &verb_rauc,
             &verb_mkimage },
-          .tools = true },
+          .brief = true },
         { "Administer the signing service:",
-          { &verb_tsg, &verb_key, &verb_account, &verb_audit, &verb_ca, &verb_whoami } },
+          { &verb_tsg, &verb_key, &verb_account, &verb_ca, &verb_audit, &verb_whoami },
+          .brief = true },
 };
 
-static void help_tools(FILE *stream, const Verb *const tools[]) {
-        (void) fputs("   ", stream);
-        for (const Verb *const *v = tools; *v; v++)
-                (void) fprintf(stream, " %s", (*v)->name);
-        (void) fprintf(stream, "  %s\n", tools[0]->args);
+static void help_names(FILE *stream, const Verb *const verbs[]) {
+        size_t column = 0;
+
+        for (const Verb *const *v = verbs; *v; v++) {
+                size_t len = strlen((*v)->name) + 1;
+
+                if (column + len > 74) {
+                        (void) fputc('\n', stream);
+                        column = 0;
+                }
+                (void) fprintf(stream, "%s%s", column == 0 ? "    " : " ", (*v)->name);
+                column += len;
+        }
+        (void) fputc('\n', stream);
 }
 
 /* Fits a screen of 80 x 24; a test counts. */
@@ -44,8 +54,8 @@ static void help(FILE *stream) {
                      stream);
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
                 (void) fprintf(stream, "%s\n", sections[s].title);
-                if (sections[s].tools) {
-                        help_tools(stream, sections[s].verbs);
+                if (sections[s].brief) {
+                        help_names(stream, sections[s].verbs);
                         continue;
                 }
                 for (const Verb *const *v = sections[s].verbs; *v; v++) {

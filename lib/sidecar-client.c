@@ -551,3 +551,68 @@ int sidecar_client_reload(SidecarClient *c, Error *e) {
 
         return sidecar_bus_call(c->bus, &call, e);
 }
+
+/* ---- TestPolicy ---- */
+
+typedef struct PolicyTest {
+        const char *path, *scheme, *executable, *unit;
+        uint32_t uid;
+        bool allowed;
+        char *rule;
+} PolicyTest;
+
+static int append_text_option(sd_bus_message *m, const char *name, const char *value) {
+        return value ? sd_bus_message_append(m, "{sv}", name, "s", value) : 0;
+}
+
+static int policy_test_fill(sd_bus_message *m, void *arg) {
+        const PolicyTest *t = arg;
+        int r;
+
+        r = sd_bus_message_append(m, "ss", t->path, t->scheme);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "uid", "u", t->uid);
+        if (r >= 0)
+                r = append_text_option(m, "executable", t->executable);
+        if (r >= 0)
+                r = append_text_option(m, "unit", t->unit);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int policy_test_read(sd_bus_message *reply, void *arg, Error *e) {
+        PolicyTest *t = arg;
+        const char *rule;
+        int allowed, r;
+
+        r = sd_bus_message_read(reply, "bs", &allowed, &rule);
+        if (r < 0)
+                return bad_answer(e, "TestPolicy", r);
+        t->allowed = allowed;
+        t->rule = strdup(rule);
+        return t->rule ? 0 : -ENOMEM;
+}
+
+int sidecar_client_test_policy(SidecarClient *c, const char *path, const char *scheme, uid_t uid,
+                               const char *executable, const char *unit, bool *ret_allowed,
+                               char **ret_rule, Error *e) {
+        PolicyTest t = {
+                .path = path, .scheme = scheme, .executable = executable, .unit = unit, .uid = uid
+        };
+        const SidecarCall call = {
+                .method = "TestPolicy",
+                .repeatable = true,
+                .fill = policy_test_fill,
+                .read = policy_test_read,
+                .arg = &t,
+        };
+        int r;
+
+        r = sidecar_bus_call(c->bus, &call, e);
+        if (r < 0)
+                return r;
+        *ret_allowed = t.allowed;
+        *ret_rule = t.rule;
+        return 0;
+}

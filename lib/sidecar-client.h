@@ -11,7 +11,9 @@
  * ($XDG_RUNTIME_DIR/csign/sidecar.sock), the user's bus, the machine's socket
  * (/run/csign/sidecar.sock) and the system bus, the first that has a sidecar. */
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/buf.h"
 #include "lib/error.h"
@@ -80,4 +82,12 @@ int sidecar_client_status(SidecarClient *c,
                           void *userdata, Error *e);
 
 /* Reads its configuration and credential again, and proves them by getting a token. */
+/* What the sidecar's local policy would say; only its own user and root may ask.  scheme "": to
+ * look at the key.  executable and unit may be NULL.  *ret_rule: malloc'ed, names the rule that
+ * decides.
+ */
+int sidecar_client_test_policy(SidecarClient *c, const char *path, const char *scheme, uid_t uid,
+                               const char *executable, const char *unit, bool *ret_allowed,
+                               char **ret_rule, Error *e);
+
 int sidecar_client_reload(SidecarClient *c, Error *e);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Decisions by the local policies. */
 
 #include "sidecar/access.h"
 
@@ -6,299 +7,105 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <grp.h>
-#include <pwd.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/config.h"
 #include "lib/key-uri.h"
+#include "sidecar/access-rule.h"
+#include "sidecar/clock.h"
 
 #define MACHINE_GROUP "csign"
-#define RULES_MAX     128
-#define ITEMS_MAX     256 /* of one list */
-
-typedef enum Effect {
-        EFFECT_NONE,
-        EFFECT_ALLOW,
-        EFFECT_DENY,
-} Effect;
-
-typedef struct IdList {
-        id_t *ids;
-        size_t n;
-} IdList;
-
-typedef struct PatternList {
-        char **patterns;
-        size_t n;
-} PatternList;
-
-/* Lists that are not there fit everybody; else one hit in any of users, uids and groups is enough.
- */
-typedef struct Rule {
-        char name[64];
-        IdList uids; /* from users= and uids= */
-        IdList gids;
-        PatternList keys;
-        Effect effect;
-} Rule;
 
 struct Access {
-        char *where; /* "/etc/csign/policy.conf", or what the default says */
-        Rule *rules;
-        size_t n_rules;
+        Policy *policies[2]; /* the machine's, and the user's own; each must allow */
+        size_t n;
 };
 
-/* ---- reading ---- */
+/* ---- which policies there are ---- */
 
-static int id_list_add(IdList *l, id_t id, Error *e) {
-        id_t *ids;
+static int access_new(Access **ret, Policy *policy, Error *e) {
+        Access *a = calloc(1, sizeof(*a));
 
-        if (l->n >= ITEMS_MAX)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "more than %d items", ITEMS_MAX);
-        ids = reallocarray(l->ids, l->n + 1, sizeof(*ids));
-        if (!ids)
+        if (!a) {
+                policy_free(policy);
                 return error_set(e, -ENOMEM, "out of memory");
-        l->ids = ids;
-        l->ids[l->n++] = id;
-        return 0;
-}
-
-static int add_user(const char *item, void *userdata, Error *e) {
-        const struct passwd *pw = getpwnam(item);
-
-        if (!pw)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "there is no user '%s'", item);
-        return id_list_add(userdata, pw->pw_uid, e);
-}
-
-static int add_group(const char *item, void *userdata, Error *e) {
-        const struct group *gr = getgrnam(item);
-
-        if (!gr)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "there is no group '%s'", item);
-        return id_list_add(userdata, gr->gr_gid, e);
-}
-
-static int add_uid(const char *item, void *userdata, Error *e) {
-        unsigned long long v;
-        char *end;
-
-        errno = 0;
-        v = *item >= '0' && *item <= '9' ? strtoull(item, &end, 10) : UINT64_MAX;
-        if (errno || v >= UINT32_MAX || *end)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "'%s' is not a user's number", item);
-        return id_list_add(userdata, (id_t) v, e);
-}
-
-/* A pattern that no key's path can ever fit is a slip: capitals, a leading '/', a URI. */
-static int add_pattern(const char *item, void *userdata, Error *e) {
-        PatternList *l = userdata;
-        char **patterns;
-
-        if (l->n >= ITEMS_MAX)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "more than %d items", ITEMS_MAX);
-        if (item[strspn(item, "abcdefghijklmnopqrstuvwxyz0123456789._-/*?[]!")] || *item == '/' ||
-            strlen(item) >= PATH_MAX_LEN)
-                return error_set(e, -CSIGN_E_BAD_CONFIG,
-                                 "'%s' fits no key: patterns look like acme/mobile/*", item);
-        patterns = reallocarray(l->patterns, l->n + 1, sizeof(*patterns));
-        if (!patterns)
-                return error_set(e, -ENOMEM, "out of memory");
-        l->patterns = patterns;
-        l->patterns[l->n] = strdup(item);
-        if (!l->patterns[l->n])
-                return error_set(e, -ENOMEM, "out of memory");
-        l->n++;
-        return 0;
-}
-
-static int parse_users(const char *value, void *target, Error *e) {
-        return config_each(value, add_user, target, e);
-}
-
-static int parse_uids(const char *value, void *target, Error *e) {
-        return config_each(value, add_uid, target, e);
-}
-
-static int parse_groups(const char *value, void *target, Error *e) {
-        return config_each(value, add_group, target, e);
-}
-
-static int parse_keys(const char *value, void *target, Error *e) {
-        return config_each(value, add_pattern, target, e);
-}
-
-static int parse_effect(const char *value, void *target, Error *e) {
-        if (strcmp(value, "allow") == 0)
-                *(Effect *) target = EFFECT_ALLOW;
-        else if (strcmp(value, "deny") == 0)
-                *(Effect *) target = EFFECT_DENY;
-        else
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "'%s' is neither allow nor deny", value);
-        return 0;
-}
-
-static const ConfigItem rule_items[] = {
-        { "users", parse_users, offsetof(Rule, uids), 0 },
-        { "uids", parse_uids, offsetof(Rule, uids), 0 },
-        { "groups", parse_groups, offsetof(Rule, gids), 0 },
-        { "keys", parse_keys, offsetof(Rule, keys), CONFIG_REQUIRED },
-        { "effect", parse_effect, offsetof(Rule, effect), CONFIG_REQUIRED },
-};
-
-static int access_add(Access *a, const char *name, Rule **ret, Error *e) {
-        Rule *rules;
-
-        if (a->n_rules >= RULES_MAX)
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "more than %d rules", RULES_MAX);
-        rules = reallocarray(a->rules, a->n_rules + 1, sizeof(*rules));
-        if (!rules)
-                return error_set(e, -ENOMEM, "out of memory");
-        a->rules = rules;
-        *ret = &rules[a->n_rules++];
-        **ret = (Rule){};
-        snprintf((*ret)->name, sizeof((*ret)->name), "%s", name);
-        return 0;
-}
-
-static int access_new(Access **ret, const char *where) {
-        _cleanup_(access_freep) Access *a = calloc(1, sizeof(*a));
-
-        if (!a)
-                return -ENOMEM;
-        a->where = strdup(where);
-        if (!a->where)
-                return -ENOMEM;
-        *ret = TAKE(a);
-        return 0;
-}
-
-/* The names of `rules = a, b`, in the order in which they are asked. */
-static int add_rule_name(const char *item, void *userdata, Error *e) {
-        Access *a = userdata;
-        Rule *rule;
-
-        if (strlen(item) >= sizeof(rule->name))
-                return error_set(e, -CSIGN_E_BAD_CONFIG, "the name '%.32s…' is too long", item);
-        for (size_t i = 0; i < a->n_rules; i++)
-                if (strcmp(a->rules[i].name, item) == 0)
-                        return error_set(e, -CSIGN_E_BAD_CONFIG, "rule '%s' is named twice", item);
-        return access_add(a, item, &rule, e);
-}
-
-static int parse_rule_names(const char *value, void *target, Error *e) {
-        return config_each(value, add_rule_name, *(Access **) target, e);
-}
-
-static int access_read(Access *a, ConfigFile *file, Error *e) {
-        static const ConfigItem items[] = {
-                { "rules", parse_rule_names, 0, CONFIG_REQUIRED },
-        };
-        int r;
-
-        r = config_apply(file, NULL, items, ELEMENTSOF(items), &a, e);
-        for (size_t i = 0; r >= 0 && i < a->n_rules; i++) {
-                Rule *rule = &a->rules[i];
-
-                if (!config_has_section(file, rule->name))
-                        return error_set(e, -CSIGN_E_BAD_CONFIG, "%s: there is no section [%s]",
-                                         config_where(file, NULL, "rules"), rule->name);
-                r = config_apply(file, rule->name, rule_items, ELEMENTSOF(rule_items), rule, e);
         }
-        return r < 0 ? r : config_finish(file, e);
-}
-
-static int access_from_file(Access **ret, ConfigFile *file, const char *name, Error *e) {
-        _cleanup_(access_freep) Access *a = NULL;
-        int r;
-
-        r = access_new(&a, name);
-        if (r < 0)
-                return error_set(e, r, "out of memory");
-        r = access_read(a, file, e);
-        if (r < 0)
-                return r;
-        *ret = TAKE(a);
+        a->policies[a->n++] = policy;
+        *ret = a;
         return 0;
 }
 
-int access_load(Access **ret, const char *dir, Grant grant, uid_t self, Error *e) {
-        _cleanup_(config_closep) ConfigFile *file = NULL;
+static int default_policy(Policy **ret, Grant grant, uid_t self, Error *e) {
+        const struct group *gr = grant == GRANT_MACHINE ? getgrnam(MACHINE_GROUP) : NULL;
+        bool machine = grant == GRANT_MACHINE;
+
+        return policy_new_default(ret,
+                                  machine ? "the default for a machine (root and group csign)"
+                                          : "the default for a user (that user and root)",
+                                  (uid_t[]){ 0, self }, machine ? 1 : 2,
+                                  gr ? gr->gr_gid : (gid_t) -1, e);
+}
+
+/* -ENOENT: there is none. */
+static int policy_in(Policy **ret, const char *dir, Error *e) {
         char path[4096];
         Error why = {};
         int r;
 
+        snprintf(path, sizeof(path), "%s/policy.conf", dir);
+        r = policy_read(ret, path, &why);
+        return r < 0 ? error_set(e, r, "%s", why.detail) : 0;
+}
+
+int access_load(Access **ret, const char *dir, const char *machine_dir, Grant grant, uid_t self,
+                Error *e) {
+        _cleanup_(access_freep) Access *a = NULL;
+        Policy *policy = NULL;
+        int r;
+
         assert(ret && dir);
 
-        snprintf(path, sizeof(path), "%s/policy.conf", dir);
-        r = config_open(&file, path, FILE_TRUSTED, &why);
+        r = policy_in(&policy, dir, e);
         if (r == -ENOENT)
-                return access_default(ret, grant, self, e);
-        if (r < 0)
-                return error_set(e, r, "%s", why.detail);
-        return access_from_file(ret, file, path, e);
-}
-
-int access_parse(Access **ret, const char *name, const char *text, Error *e) {
-        _cleanup_(config_closep) ConfigFile *file = NULL;
-        int r;
-
-        r = config_open_text(&file, name, text, e);
-        return r < 0 ? r : access_from_file(ret, file, name, e);
-}
-
-int access_default(Access **ret, Grant grant, uid_t self, Error *e) {
-        _cleanup_(access_freep) Access *a = NULL;
-        const struct group *gr;
-        Rule *rule;
-        int r;
-
-        r = access_new(&a, grant == GRANT_MACHINE
-                                   ? "the default for a machine (root and group csign)"
-                                   : "the default for a user (that user and root)");
-        if (r < 0)
-                return error_set(e, r, "out of memory");
-        r = access_add(a, "default", &rule, e);
-        if (r < 0)
-                return r;
-
-        rule->effect = EFFECT_ALLOW;
-        r = add_pattern("*", &rule->keys, e);
+                r = default_policy(&policy, grant, self, e);
         if (r >= 0)
-                r = id_list_add(&rule->uids, 0, e);
-        if (r >= 0 && grant == GRANT_USER)
-                r = id_list_add(&rule->uids, self, e);
-        if (r >= 0 && grant == GRANT_MACHINE && (gr = getgrnam(MACHINE_GROUP)))
-                r = id_list_add(&rule->gids, gr->gr_gid, e);
-        if (r < 0)
+                r = access_new(&a, policy, e);
+        if (r >= 0 && machine_dir) {
+                r = policy_in(&a->policies[1], machine_dir, e);
+                a->n += r >= 0;
+        }
+        if (r < 0 && r != -ENOENT)
                 return r;
-
         *ret = TAKE(a);
         return 0;
 }
 
-static void rule_done(Rule *rule) {
-        free(rule->uids.ids);
-        free(rule->gids.ids);
-        for (size_t i = 0; i < rule->keys.n; i++)
-                free(rule->keys.patterns[i]);
-        free(rule->keys.patterns);
+int access_parse(Access **ret, const char *name, const char *text, Error *e) {
+        Policy *policy;
+        int r;
+
+        r = policy_read_text(&policy, name, text, e);
+        return r < 0 ? r : access_new(ret, policy, e);
+}
+
+int access_default(Access **ret, Grant grant, uid_t self, Error *e) {
+        Policy *policy;
+        int r;
+
+        r = default_policy(&policy, grant, self, e);
+        return r < 0 ? r : access_new(ret, policy, e);
 }
 
 void access_free(Access *a) {
         if (!a)
                 return;
-        for (size_t i = 0; i < a->n_rules; i++)
-                rule_done(&a->rules[i]);
-        free(a->rules);
-        free(a->where);
+        for (size_t i = 0; i < a->n; i++)
+                policy_free(a->policies[i]);
         free(a);
 }
 
-/* ---- deciding ---- */
+/* ---- one rule ---- */
 
 static bool id_list_has(const IdList *l, id_t id) {
         for (size_t i = 0; i < l->n; i++)
@@ -307,7 +114,7 @@ static bool id_list_has(const IdList *l, id_t id) {
         return false;
 }
 
-static bool rule_fits_caller(const Rule *rule, const Caller *c) {
+static bool fits_who(const Rule *rule, const Caller *c) {
         if (rule->uids.n == 0 && rule->gids.n == 0)
                 return true;
         if (id_list_has(&rule->uids, c->uid))
@@ -320,43 +127,156 @@ static bool rule_fits_caller(const Rule *rule, const Caller *c) {
         return false;
 }
 
-static bool rule_fits_key(const Rule *rule, const char *path) {
-        for (size_t i = 0; i < rule->keys.n; i++)
-                if (fnmatch(rule->keys.patterns[i], path, 0) == 0)
+static bool fits_pattern(const TextList *l, const char *text, int flags) {
+        for (size_t i = 0; i < l->n; i++)
+                if (fnmatch(l->items[i], text, flags) == 0)
                         return true;
         return false;
 }
 
-static int denied(const Access *a, const Rule *rule, const Caller *c, const char *what, Error *e) {
-        char name[96], who[CALLER_TEXT_MAX];
+static bool has_text(const TextList *l, const char *text) {
+        for (size_t i = 0; i < l->n; i++)
+                if (strcmp(l->items[i], text) == 0)
+                        return true;
+        return false;
+}
 
-        snprintf(name, sizeof(name), "local-policy:%s", rule ? rule->name : "default");
-        return error_set_rule(e, -CSIGN_E_LOCAL_POLICY, name, "%s may not use %s: %s %s",
-                              caller_text(c, who), what,
-                              rule ? "a rule denies it in" : "nothing allows it in", a->where);
+/* What cannot be known of a caller allows it nothing, and does not save it from a deny. */
+static bool fits_program(const Rule *rule, const Caller *c) {
+        const Executable *x = &c->executable;
+        bool unknown = rule->effect == EFFECT_DENY;
+
+        if (rule->executables.n > 0 &&
+            !(*c->exe && x->is_at_path ? fits_pattern(&rule->executables, c->exe, FNM_PATHNAME)
+                                       : unknown))
+                return false;
+        if (rule->hashes.n > 0 && !(*x->sha256 ? has_text(&rule->hashes, x->sha256) : unknown))
+                return false;
+        return rule->units.n == 0 || (*c->unit ? fits_pattern(&rule->units, c->unit, 0) : unknown);
+}
+
+/* Without a scheme nobody signs yet: an allow fits for the schemes that it has, a deny only if it
+ * has none. */
+static bool fits_scheme(const Rule *rule, Scheme scheme) {
+        if (rule->schemes == 0)
+                return true;
+        return scheme == SCHEME_NONE ? rule->effect == EFFECT_ALLOW
+                                     : (rule->schemes >> scheme & 1) != 0;
+}
+
+static bool fits_caller(const Rule *rule, const Caller *c) {
+        return fits_who(rule, c) && fits_program(rule, c);
+}
+
+/* ---- deciding ---- */
+
+/* NULL: no rule fits. */
+static const Rule *decide(const Policy *p, const Caller *c, const char *key, Scheme scheme) {
+        for (size_t i = 0; i < p->n_rules; i++) {
+                const Rule *rule = &p->rules[i];
+
+                if (fits_caller(rule, c) && fits_pattern(&rule->keys, key, 0) &&
+                    fits_scheme(rule, scheme))
+                        return rule;
+        }
+        return NULL;
+}
+
+static bool allows(const Rule *rule) {
+        return rule && rule->effect == EFFECT_ALLOW;
+}
+
+#define RULE_NAME_MAX 96
+
+static const char *rule_name(const Rule *rule, char buf[static RULE_NAME_MAX]) {
+        snprintf(buf, RULE_NAME_MAX, "local-policy:%s", rule ? rule->name : "default");
+        return buf;
+}
+
+static int denied(const Policy *p, const Rule *rule, const Caller *c, const char *what, Error *e) {
+        char name[RULE_NAME_MAX], who[CALLER_TEXT_MAX];
+
+        return error_set_rule(e, -CSIGN_E_LOCAL_POLICY, rule_name(rule, name),
+                              "%s may not use %s: %s %s", caller_text(c, who), what,
+                              rule ? "a rule denies it in" : "nothing allows it in", p->where);
+}
+
+static int check(const Access *a, const Caller *c, const char *key, Scheme scheme,
+                 const Rule *ret_rules[static 2], Error *e) {
+        char what[PATH_MAX_LEN + 64];
+
+        assert(a && c && key);
+
+        for (size_t i = 0; i < a->n; i++) {
+                ret_rules[i] = decide(a->policies[i], c, key, scheme);
+                if (allows(ret_rules[i]))
+                        continue;
+                snprintf(what, sizeof(what), "key %s%s%s", key, scheme ? " for " : "",
+                         scheme ? scheme_name(scheme) : "");
+                return denied(a->policies[i], ret_rules[i], c, what, e);
+        }
+        return 0;
 }
 
 int access_check(const Access *a, const Caller *c, const char *key_path, Error *e) {
-        char what[PATH_MAX_LEN + 16];
+        const Rule *rules[2];
 
-        assert(a && c && key_path);
+        return check(a, c, key_path, SCHEME_NONE, rules, e);
+}
 
-        snprintf(what, sizeof(what), "key %s", key_path);
-        for (size_t i = 0; i < a->n_rules; i++) {
-                const Rule *rule = &a->rules[i];
+static int take_one(const Policy *p, const Rule *rule, const Caller *c, Error *e) {
+        char name[RULE_NAME_MAX];
+        uint64_t wait;
 
-                if (!rule_fits_caller(rule, c) || !rule_fits_key(rule, key_path))
-                        continue;
-                return rule->effect == EFFECT_ALLOW ? 0 : denied(a, rule, c, what, e);
-        }
-        return denied(a, NULL, c, what, e);
+        wait = rule->rate ? rate_limit_take(rule->rate, c->uid, now_usec()) : 0;
+        if (wait == 0)
+                return 0;
+        return error_set_rule(e, -CSIGN_E_RATE_LIMITED, rule_name(rule, name),
+                              "uid %u has used up the %s that %s allows; the next one is in %.1f s",
+                              (unsigned) c->uid, rate_limit_text(rule->rate), p->where,
+                              (double) wait / USEC_PER_SEC);
+}
+
+int access_check_sign(Access *a, const Caller *c, const char *key_path, Scheme scheme, Error *e) {
+        const Rule *rules[2];
+        int r;
+
+        r = check(a, c, key_path, scheme, rules, e);
+        for (size_t i = 0; r >= 0 && i < a->n; i++)
+                r = take_one(a->policies[i], rules[i], c, e);
+        return r;
+}
+
+static bool allows_something(const Policy *p, const Caller *c) {
+        for (size_t i = 0; i < p->n_rules; i++)
+                if (allows(&p->rules[i]) && fits_caller(&p->rules[i], c))
+                        return true;
+        return false;
 }
 
 int access_check_any(const Access *a, const Caller *c, Error *e) {
         assert(a && c);
 
-        for (size_t i = 0; i < a->n_rules; i++)
-                if (a->rules[i].effect == EFFECT_ALLOW && rule_fits_caller(&a->rules[i], c))
-                        return 0;
-        return denied(a, NULL, c, "any key", e);
+        for (size_t i = 0; i < a->n; i++)
+                if (!allows_something(a->policies[i], c))
+                        return denied(a->policies[i], NULL, c, "any key", e);
+        return 0;
+}
+
+bool access_explain(const Access *a, const Caller *c, const char *key_path, Scheme scheme,
+                    char rule[static 256]) {
+        const Policy *p = NULL;
+        const Rule *decides = NULL;
+
+        for (size_t i = 0; i < a->n; i++) {
+                p = a->policies[i];
+                decides = decide(p, c, key_path, scheme);
+                if (!allows(decides))
+                        break;
+        }
+        if (decides)
+                snprintf(rule, 256, "[%s] in %.180s", decides->name, p->where);
+        else
+                snprintf(rule, 256, "no rule fits in %.180s, and so it is denied", p->where);
+        return allows(decides);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 #include "sidecar/bus-error.h"
@@ -80,6 +81,16 @@ static void run(void *arg) {
                 r = c->ops->run(c);
         if (r <= 0)
                 bus_call_post(c, r);
+}
+
+int bus_check_owner(const BusCall *c, const char *what, Error *e) {
+        char who[CALLER_TEXT_MAX];
+
+        if (c->caller->uid == 0 || c->caller->uid == geteuid())
+                return 0;
+        return error_set_rule(e, -CSIGN_E_LOCAL_POLICY, "local-policy:owner",
+                              "%s may not %s: only the sidecar's own user and root may",
+                              caller_text(c->caller, who), what);
 }
 
 int bus_call_submit(BusCall *c) {

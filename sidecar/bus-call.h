@@ -45,6 +45,9 @@ struct BusCall {
 /* With a request id of its own, and the setup of now. */
 int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **ret);
 
+/* Whether it is the sidecar's own user or root who calls: -CSIGN_E_LOCAL_POLICY otherwise. */
+int bus_check_owner(const BusCall *c, const char *what, Error *e);
+
 /* Sends it to a thread that runs ops->run(), after which it ends.  -CSIGN_E_RATE_LIMITED. */
 int bus_call_submit(BusCall *c);
 

@@ -145,7 +145,7 @@ static NamedPeer *named_peer_new(BusName *n, const char *name) {
                 return NULL;
         np->owner = n;
         np->name = strdup(name);
-        np->peer = peer_new(n->manager, NULL);
+        np->peer = peer_new(n->manager);
         if (!np->name || !np->peer || !tsearch(np, &n->peers, compare)) {
                 named_peer_free(np);
                 return NULL;

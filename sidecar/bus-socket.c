@@ -256,7 +256,7 @@ static int make_room(BusSocket *s, uid_t uid) {
 /* Takes fd. */
 static int connection_new(BusSocket *s, int fd, Error *e) {
         _cleanup_(connection_freep) Connection *c = calloc(1, sizeof(*c));
-        Caller *caller = NULL;
+        _cleanup_(caller_unrefp) Caller *caller = NULL;
         int r;
 
         r = c ? caller_from_socket(&caller, fd, e) : -ENOMEM;
@@ -267,13 +267,11 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
 
         c->link = (Link){ .peer_of = connection_peer, .replied = connection_replied };
         c->socket = s;
-        c->peer = peer_new(s->manager, caller);
+        c->peer = peer_new(s->manager);
         if (c->peer)
                 c->peer->link = &c->link;
         r = c->peer ? make_room(s, caller->uid) : -ENOMEM;
         if (r < 0) {
-                if (!c->peer)
-                        caller_unref(caller);
                 (void) close(fd);
                 return error_set(e, r, "uid %u has too many connections", (unsigned) caller->uid);
         }
@@ -281,7 +279,8 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
         r = connection_start(c, fd);
         if (r < 0)
                 return error_set(e, r, "cannot serve a connection: %s", strerror(-r));
-        connection_link(TAKE(c));
+        connection_link(c);
+        peer_identify(TAKE(c)->peer, TAKE(caller));
         return 0;
 }
 

@@ -106,18 +106,10 @@ typedef struct ReloadCall {
         WhoAmI who;
 } ReloadCall;
 
-/* All of it is read and proved before any of it holds. */
 static int reload_run(BusCall *call) {
         ReloadCall *c = container_of(call, ReloadCall, call);
-        Manager *m = call->peer->manager;
-        int r;
 
-        r = setup_load(&c->setup, m->config_dir, m->options.grant, &call->e);
-        if (r >= 0)
-                r = setup_check(c->setup, &call->e);
-        if (r >= 0)
-                r = service_whoami(c->setup->api, c->setup->config.timeout_usec, &c->who, &call->e);
-        return r;
+        return manager_prove_setup(call->peer->manager, &c->setup, &c->who, &call->e);
 }
 
 static int reload_reply(BusCall *call, sd_bus_message *reply) {
@@ -144,12 +136,11 @@ static const BusCallOps reload_ops = {
 };
 
 static int reload_check(const BusCall *call, Error *e) {
-        char who[CALLER_TEXT_MAX];
+        int r;
 
-        if (call->caller->uid != 0 && call->caller->uid != geteuid())
-                return error_set_rule(e, -CSIGN_E_LOCAL_POLICY, "local-policy:reload",
-                                      "%s may not reload: only the sidecar's own user and root may",
-                                      caller_text(call->caller, who));
+        r = bus_check_owner(call, "reload", e);
+        if (r < 0)
+                return r;
         if (call->peer->manager->reloading)
                 return error_set(e, -CSIGN_E_RATE_LIMITED, "another reload is under way");
         return 0;

@@ -29,6 +29,7 @@ int method_get_key(sd_bus_message *m, Peer *p);
 int method_list_keys(sd_bus_message *m, Peer *p);
 int method_status(sd_bus_message *m, Peer *p);
 int method_reload(sd_bus_message *m, Peer *p);
+int method_test_policy(sd_bus_message *m, Peer *p);
 
 /* ---- a plain socket: every connection is a peer ---- */
 

@@ -27,6 +27,7 @@
 
 #define GROUPS_MAX     1024
 #define EVIDENCE_MAX   2048
+#define GROUPS_SHOWN   32
 #define PROC_FILE_SIZE (64 * 1024)
 
 static void closep(int *fd) {
@@ -62,7 +63,8 @@ static int open_proc(pid_t pid) {
         return fd < 0 ? -errno : fd;
 }
 
-static int read_proc(int dir, const char *name, char *buf, size_t size) {
+/* Returns the length; buf ends with a NUL. */
+static ssize_t read_proc(int dir, const char *name, char *buf, size_t size) {
         _cleanup_(closep) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
         size_t len = 0;
         ssize_t n;
@@ -75,7 +77,7 @@ static int read_proc(int dir, const char *name, char *buf, size_t size) {
                 len += n > 0 ? (size_t) n : 0;
         }
         buf[len] = 0;
-        return 0;
+        return (ssize_t) len;
 }
 
 static void note(Caller *c, const char *text) {
@@ -93,8 +95,34 @@ static void read_exe(Caller *c, int dir) {
                                 : "no executable");
         else if ((size_t) n >= sizeof(c->exe))
                 note(c, "the path is too long");
-        else
+        else {
                 c->exe[n] = 0;
+                c->exe_fd = openat(dir, "exe", O_PATH | O_CLOEXEC);
+        }
+}
+
+static void read_command_line(Caller *c, int dir) {
+        char raw[2 * COMMAND_LINE_MAX];
+        ssize_t n;
+
+        n = read_proc(dir, "cmdline", raw, sizeof(raw));
+        if (n > 0)
+                command_line_text(raw, (size_t) n, c->command_line);
+}
+
+/* The line "0::/user.slice/…" of the unified hierarchy. */
+static void read_cgroup(Caller *c, int dir) {
+        char raw[2048], *path;
+
+        if (read_proc(dir, "cgroup", raw, sizeof(raw)) < 0)
+                return;
+        path = strstr(raw, "0::");
+        if (!path || (path != raw && path[-1] != '\n'))
+                return;
+        path += strlen("0::");
+        path[strcspn(path, "\n")] = '\0';
+        snprintf(c->cgroup, sizeof(c->cgroup), "%s", path);
+        container_of_cgroup(c->cgroup, c->container);
 }
 
 /* The line "Groups:\t4 24 1000 \n" of /proc/PID/status. */
@@ -150,7 +178,9 @@ static void read_unit(Caller *c) {
 /* None of what was read is sure to be the caller's. */
 static void forget_process(Caller *c, bool with_ids) {
         note(c, "the process has ended");
-        c->unit[0] = 0;
+        closep(&c->exe_fd);
+        c->exe_fd = -1;
+        c->unit[0] = c->cgroup[0] = c->container[0] = c->command_line[0] = 0;
         if (with_ids) {
                 c->gid = (gid_t) -1;
                 c->n_groups = 0;
@@ -169,6 +199,8 @@ static int read_process(Caller *c, int pidfd, bool with_ids) {
                 return 0;
         }
         read_exe(c, dir);
+        read_command_line(c, dir);
+        read_cgroup(c, dir);
         read_unit(c);
         if (with_ids)
                 r = read_ids(c, dir);
@@ -179,6 +211,32 @@ static int read_process(Caller *c, int pidfd, bool with_ids) {
 
 /* ---- evidence ---- */
 
+/* "4 24 1000": the record's evidence is flat. */
+static void groups_json(const Caller *c, JsonOut *o) {
+        char text[GROUPS_SHOWN * 12] = "";
+        size_t used = 0;
+
+        for (size_t i = 0; i < c->n_groups && i < GROUPS_SHOWN; i++)
+                used += (size_t) snprintf(text + used, sizeof(text) - used, "%s%u", i ? " " : "",
+                                          (unsigned) c->groups[i]);
+        if (c->n_groups > 0)
+                json_out_str(o, "groups", text);
+}
+
+static void executable_json(const Caller *c, JsonOut *o) {
+        const Executable *x = &c->executable;
+
+        json_out_str(o, "exe", c->exe);
+        if (*c->exe_note)
+                json_out_str(o, "exe_note", c->exe_note);
+        if (*x->sha256)
+                json_out_str(o, "exe_sha256", x->sha256);
+        if (*x->note)
+                json_out_str(o, "exe_sha256_note", x->note);
+        if (*x->sha256 && !x->is_at_path)
+                json_out_str(o, "exe_note", "the path is not this file's on the host");
+}
+
 static int evidence_json(const Caller *c, Buf *b) {
         JsonOut o = JSON_OUT(b);
 
@@ -186,12 +244,17 @@ static int evidence_json(const Caller *c, Buf *b) {
         json_out_u64(&o, "uid", c->uid);
         if (c->gid != (gid_t) -1)
                 json_out_u64(&o, "gid", c->gid);
+        groups_json(c, &o);
         json_out_u64(&o, "pid", (uint64_t) c->pid);
-        json_out_str(&o, "exe", c->exe);
-        if (*c->exe_note)
-                json_out_str(&o, "exe_note", c->exe_note);
+        executable_json(c, &o);
         if (*c->unit)
                 json_out_str(&o, "unit", c->unit);
+        if (*c->container)
+                json_out_str(&o, "container", c->container);
+        if (*c->cgroup)
+                json_out_str(&o, "cgroup", c->cgroup);
+        if (*c->command_line)
+                json_out_str(&o, "command_line", c->command_line);
         json_end_object(&o);
         return o.r;
 }
@@ -201,13 +264,20 @@ static int write_evidence(Caller *c) {
         int r;
 
         r = evidence_json(c, &b);
-        if (r == -E2BIG) { /* a path full of characters that need escapes */
+        if (r ==
+            -E2BIG) { /* long, or full of characters that need escapes: the caller's own choice */
+                c->cgroup[0] = c->command_line[0] = 0;
+                buf_clear(&b);
+                r = evidence_json(c, &b);
+        }
+        if (r == -E2BIG) {
                 note(c, "the path is too long");
                 buf_clear(&b);
                 r = evidence_json(c, &b);
         }
         if (r < 0)
                 return r;
+        free(c->evidence);
         c->evidence = strdup(buf_str(&b));
         return c->evidence ? 0 : -ENOMEM;
 }
@@ -219,7 +289,7 @@ static int caller_new(Caller **ret, uid_t uid, gid_t gid, pid_t pid) {
 
         if (!c)
                 return -ENOMEM;
-        *c = (Caller){ .n_ref = 1, .uid = uid, .gid = gid, .pid = pid };
+        *c = (Caller){ .n_ref = 1, .uid = uid, .gid = gid, .pid = pid, .exe_fd = -1 };
         *ret = c;
         return 0;
 }
@@ -301,6 +371,20 @@ int caller_from_ids(Caller **ret, uid_t uid, pid_t pid, const gid_t *groups, siz
         return 0;
 }
 
+int caller_new_subject(Caller **ret, uid_t uid, Error *e) {
+        int r;
+
+        r = caller_new(ret, uid, (gid_t) -1, 0);
+        return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
+int caller_set_executable(Caller *c, const Executable *executable) {
+        c->executable = *executable;
+        closep(&c->exe_fd);
+        c->exe_fd = -1;
+        return write_evidence(c);
+}
+
 Caller *caller_ref(Caller *c) {
         c->n_ref++;
         return c;
@@ -309,6 +393,7 @@ Caller *caller_ref(Caller *c) {
 void caller_unref(Caller *c) {
         if (!c || --c->n_ref > 0)
                 return;
+        closep(&c->exe_fd);
         free(c->groups);
         free(c->evidence);
         free(c);

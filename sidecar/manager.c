@@ -19,6 +19,8 @@
 #define LOOKUPS_MAX     1024
 #define MESSAGE_THREADS 4
 #define MESSAGES_MAX    64
+#define LOOK_THREADS    2
+#define LOOKS_MAX       256
 #define SIGNATURES_MAX  8192 /* that wait, of all callers together */
 
 /* ---- where things are ---- */
@@ -104,6 +106,9 @@ static void unblock_signals(void) {
 
 /* What is under way gets its answer: the threads end, and their results are sent. */
 static void finish_calls(Manager *m) {
+        worker_pool_free(TAKE(m->looks)); /* who waits for them has calls to make */
+        if (m->done)
+                done_queue_run(m->done);
         worker_pool_free(TAKE(m->lookups)); /* its jobs may still go to the signer */
         worker_pool_free(TAKE(m->messages));
         if (m->signer)
@@ -122,6 +127,64 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         return sd_event_exit(m->event, 0);
 }
 
+/* ---- reading the configuration again ---- */
+
+int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e) {
+        _cleanup_(setup_unrefp) Setup *setup = NULL;
+        int r;
+
+        r = setup_load(&setup, m->config_dir, m->options.grant, e);
+        if (r >= 0)
+                r = setup_check(setup, e);
+        if (r >= 0)
+                r = service_whoami(setup->api, setup->config.timeout_usec, ret_who, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(setup);
+        return 0;
+}
+
+/* SIGHUP's, which has nobody to answer to but the log. */
+typedef struct Hangup {
+        Done done;
+        Manager *manager;
+        Setup *setup;
+        WhoAmI who;
+        Error e;
+        int r;
+} Hangup;
+
+static void hangup_done(void *arg) {
+        Hangup *h = arg;
+
+        h->manager->reloading = false;
+        if (h->r < 0)
+                log_failure(LOG_ERROR, "not reloaded: all stays as it was", &h->e);
+        else
+                manager_set_setup(h->manager, TAKE(h->setup), &h->who);
+        free(h);
+}
+
+static void hangup_run(void *arg) {
+        Hangup *h = arg;
+
+        h->r = manager_prove_setup(h->manager, &h->setup, &h->who, &h->e);
+        done_queue_post(h->manager->done, &h->done);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *m = userdata;
+        Hangup *h = m->reloading ? NULL : calloc(1, sizeof(*h));
+
+        if (!h)
+                return 0;
+        *h = (Hangup){ .done = { .fn = hangup_done, .arg = h }, .manager = m };
+        m->reloading = worker_submit(m->lookups, hangup_run, h) >= 0;
+        if (!m->reloading)
+                free(h);
+        return 0;
+}
+
 /* ---- the loop ---- */
 
 static int on_done(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -136,6 +199,7 @@ static int set_up_loop(Manager *m, Error *e) {
         (void) sigemptyset(&signals);
         (void) sigaddset(&signals, SIGTERM);
         (void) sigaddset(&signals, SIGINT);
+        (void) sigaddset(&signals, SIGHUP);
         (void) sigprocmask(SIG_BLOCK, &signals, NULL);
         (void) signal(SIGPIPE, SIG_IGN);
 
@@ -144,6 +208,8 @@ static int set_up_loop(Manager *m, Error *e) {
                 r = sd_event_add_signal(m->event, NULL, SIGTERM, on_signal, m);
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGINT, on_signal, m);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGHUP, on_hangup, m);
         if (r < 0)
                 return error_set(e, r, "cannot make an event loop: %s", strerror(-r));
 
@@ -160,6 +226,10 @@ static int start_threads(Manager *m, Error *e) {
         r = worker_pool_new(&m->lookups, LOOKUP_THREADS, LOOKUPS_MAX, e);
         if (r >= 0)
                 r = worker_pool_new(&m->messages, MESSAGE_THREADS, MESSAGES_MAX, e);
+        if (r >= 0)
+                r = worker_pool_new(&m->looks, LOOK_THREADS, LOOKS_MAX, e);
+        if (r >= 0)
+                r = executable_cache_new(&m->executables, e);
         return r < 0 ? r
                      : signer_new(&m->signer, m->done, m->setup->config.connections, SIGNATURES_MAX,
                                   e);
@@ -240,6 +310,7 @@ void manager_free(Manager *m) {
         bus_socket_free(m->socket);
         signer_free(m->signer);
         done_queue_free(m->done);
+        executable_cache_free(m->executables);
         setup_unref(m->setup);
         sd_event_unref(m->event);
         free(m->config_dir);

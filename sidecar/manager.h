@@ -12,6 +12,7 @@
 
 #include "lib/error.h"
 #include "lib/worker.h"
+#include "sidecar/executable.h"
 #include "sidecar/setup.h"
 #include "sidecar/signer.h"
 
@@ -34,6 +35,8 @@ typedef struct Manager {
         DoneQueue *done;
         WorkerPool *lookups;  /* all that asks the service, but for signatures */
         WorkerPool *messages; /* signatures of whole messages */
+        WorkerPool *looks;    /* at the executables of who calls */
+        ExecutableCache *executables;
         Signer *signer;
         Setup *setup;
         BusSocket *socket;
@@ -53,6 +56,10 @@ DEFINE_CLEANUP(Manager, manager_free)
 
 /* Serves until SIGTERM or SIGINT. */
 int manager_run(Manager *m, Error *e);
+
+/* Reads all of the configuration anew and proves it by asking the service who we are.  On any
+ * thread; nothing of it holds before manager_set_setup(). */
+int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e);
 
 /* Swaps in what Reload() has proved; who: what the service said. */
 void manager_set_setup(Manager *m, Setup *setup, const WhoAmI *who);

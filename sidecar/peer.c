@@ -11,14 +11,13 @@
 
 #define PARKED_MAX 64
 
-Peer *peer_new(Manager *m, Caller *caller) {
+Peer *peer_new(Manager *m) {
         Peer *p = calloc(1, sizeof(*p));
 
         if (!p)
                 return NULL;
         p->n_ref = 1;
         p->manager = m;
-        p->caller = caller;
         p->used = now_usec();
         atomic_init(&p->gone, false);
         return p;
@@ -71,7 +70,7 @@ int peer_call(Peer *p, sd_bus_message *m, BusMethod method) {
 
         p->used = now_usec();
         p->has_called = true;
-        if (!p->caller)
+        if (!p->identified)
                 return park(p, m, method);
         if (p->in_flight >= PEER_CALLS_MAX)
                 return refuse(m, -CSIGN_E_RATE_LIMITED,
@@ -80,15 +79,17 @@ int peer_call(Peer *p, sd_bus_message *m, BusMethod method) {
         return method(m, p);
 }
 
-void peer_identify(Peer *p, Caller *caller) {
+/* ---- who it is ---- */
+
+static void run_parked(Peer *p) {
         ParkedCall *parked = TAKE(p->parked);
         size_t n = p->n_parked;
         int r;
 
         p->n_parked = 0;
-        p->caller = caller;
+        p->identified = p->caller;
         for (size_t i = 0; i < n; i++) {
-                if (caller)
+                if (p->caller)
                         r = peer_call(p, parked[i].m, parked[i].method);
                 else
                         r = refuse(parked[i].m, -CSIGN_E_UNAUTHENTICATED,
@@ -98,6 +99,59 @@ void peer_identify(Peer *p, Caller *caller) {
                 sd_bus_message_unref(parked[i].m);
         }
         free(parked);
+}
+
+typedef struct Look {
+        Done done;
+        Peer *peer;
+        Executable executable;
+} Look;
+
+static void looked(void *arg) {
+        Look *l = arg;
+
+        if (caller_set_executable(l->peer->caller, &l->executable) < 0)
+                l->peer->caller = (caller_unref(l->peer->caller), NULL);
+        run_parked(l->peer);
+        peer_unref(l->peer);
+        free(l);
+}
+
+/* On a thread.  Nobody changes the caller before looked(). */
+static void look(void *arg) {
+        Look *l = arg;
+        Manager *m = l->peer->manager;
+
+        executable_look(m->executables, l->peer->caller->exe_fd, l->peer->caller->exe,
+                        &l->executable);
+        done_queue_post(m->done, &l->done);
+}
+
+static int submit_look(Peer *p) {
+        Look *l = calloc(1, sizeof(*l));
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        *l = (Look){ .done = { .fn = looked, .arg = l }, .peer = peer_ref(p) };
+        r = worker_submit(p->manager->looks, look, l);
+        if (r < 0) {
+                peer_unref(p);
+                free(l);
+        }
+        return r;
+}
+
+void peer_identify(Peer *p, Caller *caller) {
+        static const Executable busy = { .note = "too many programs at once" };
+
+        p->caller = caller;
+        if (caller && caller->exe_fd >= 0) {
+                if (submit_look(p) >= 0)
+                        return;
+                (void) caller_set_executable(caller, &busy);
+        }
+        run_parked(p);
 }
 
 void peer_leave(Peer *p) {

@@ -22,7 +22,7 @@ typedef struct Peer Peer;
 /* A method of the interface: replies itself, now or later, and returns 1. */
 typedef int (*BusMethod)(sd_bus_message *m, Peer *p);
 
-/* A call that came before the bus had told who its sender is. */
+/* A call that came before it was known who its sender is. */
 typedef struct ParkedCall {
         sd_bus_message *m;
         BusMethod method;
@@ -33,6 +33,7 @@ struct Peer {
         Manager *manager;
         Link *link;       /* NULL when it has left, or for names on a bus */
         Caller *caller;   /* NULL: not known yet */
+        bool identified;  /* all that is to be known of it is */
         atomic_bool gone; /* it has left: signing threads look */
         unsigned in_flight;
         bool has_called;
@@ -41,7 +42,7 @@ struct Peer {
         size_t n_parked;
 };
 
-Peer *peer_new(Manager *m, Caller *caller); /* takes the reference to caller, which may be NULL */
+Peer *peer_new(Manager *m);
 Peer *peer_ref(Peer *p);
 void peer_unref(Peer *p);
 DEFINE_CLEANUP(Peer, peer_unref)
@@ -49,7 +50,8 @@ DEFINE_CLEANUP(Peer, peer_unref)
 /* Runs the method, or parks it until peer_identify(). */
 int peer_call(Peer *p, sd_bus_message *m, BusMethod method);
 
-/* Runs what was parked.  caller NULL: nobody knows who it is, and all of it is refused. */
+/* Takes the reference to caller, has its executable looked at on a thread, and then runs what was
+ * parked.  caller NULL: nobody knows who it is, and all of it is refused. */
 void peer_identify(Peer *p, Caller *caller);
 
 /* It is not there any more: what is parked or queued for it is dropped. */

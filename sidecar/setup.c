@@ -40,7 +40,8 @@ int setup_load(Setup **ret, const char *dir, Grant grant, Error *e) {
         atomic_init(&s->n_ref, 1);
         sidecar_config_init(&s->config);
 
-        r = access_load(&s->access, dir, grant, geteuid(), e);
+        r = access_load(&s->access, dir, grant == GRANT_USER ? MACHINE_POLICY_DIR : NULL, grant,
+                        geteuid(), e);
         if (r >= 0)
                 r = key_cache_new(&s->keys, e);
         if (r >= 0)

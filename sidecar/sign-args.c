@@ -131,7 +131,7 @@ int sign_args_admit(const BusCall *call, const SignJob *job, Error *e) {
         const Key *k = job->key;
         int r;
 
-        r = access_check(call->setup->access, call->caller, k->path, e);
+        r = access_check_sign(call->setup->access, call->caller, k->path, job->req.scheme, e);
         if (r < 0)
                 return r;
         if (job->req.spki_hash && memcmp(job->spki_hash, k->spki_hash, SPKI_HASH_SIZE) != 0)

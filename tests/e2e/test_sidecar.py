@@ -249,7 +249,7 @@ def test_a_foreign_user_is_named_and_refused(stack):
     assert len(said) == 4 and said[3] == "user"
     for line in said[:3]:
         assert line.startswith("org.csign.Sidecar1.Error.LocalPolicy: ") and f"uid {STRANGER_UID} " in line
-    assert "rule local-policy:default" in said[0] and "rule local-policy:reload" in said[1]
+    assert "rule local-policy:default" in said[0] and "rule local-policy:owner" in said[1]
 
 
 @pytest.mark.root
