@@ -616,3 +616,119 @@ int sidecar_client_test_policy(SidecarClient *c, const char *path, const char *s
         *ret_rule = t.rule;
         return 0;
 }
+
+/* ---- History ---- */
+
+#define HISTORY_PAGE 100
+
+typedef struct History {
+        uint64_t before; /* and then the next page's */
+        uint32_t limit;
+        int (*f)(const HistoryEntry *entry, void *userdata);
+        void *userdata;
+        unsigned left;
+        int stopped; /* by f */
+} History;
+
+static int history_fill(sd_bus_message *m, void *arg) {
+        const History *h = arg;
+
+        return sd_bus_message_append(m, "tu", h->before, h->limit);
+}
+
+static int read_history_field(sd_bus_message *m, HistoryEntry *entry) {
+        const struct {
+                const char *name, *type;
+                void *target;
+        } fields[] = {
+                { "number", "t", &entry->number },
+                { "time", "t", &entry->time_usec },
+                { "request-id", "s", &entry->request_id },
+                { "record", "t", &entry->record },
+                { "key", "s", &entry->key },
+                { "version", "u", &entry->version },
+                { "scheme", "s", &entry->scheme },
+                { "hash", "s", &entry->hash },
+                { "digest", "s", &entry->digest },
+                { "signature-sha256", "s", &entry->signature_sha256 },
+                { "uid", "u", &entry->uid },
+                { "executable", "s", &entry->executable },
+        };
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(fields); i++)
+                if (strcmp(fields[i].name, name) == 0)
+                        return sd_bus_message_read(m, "v", fields[i].type, fields[i].target);
+        return r < 0 ? r : sd_bus_message_skip(m, "v"); /* a newer sidecar's */
+}
+
+static int read_history_entry(sd_bus_message *m, History *h) {
+        HistoryEntry entry = { .request_id = "",
+                               .key = "",
+                               .scheme = "",
+                               .hash = "",
+                               .digest = "",
+                               .signature_sha256 = "",
+                               .executable = "" };
+        int r;
+
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                r = read_history_field(m, &entry);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        if (r >= 0 && h->left > 0) {
+                h->left--;
+                h->stopped = h->f(&entry, h->userdata);
+        }
+        return r;
+}
+
+static int read_history(sd_bus_message *m, History *h) {
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "a{sv}");
+        while (r >= 0 && h->stopped >= 0 &&
+               (r = sd_bus_message_enter_container(m, 'a', "{sv}")) > 0) {
+                r = read_history_entry(m, h);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        if (r < 0 || h->stopped < 0)
+                return r;
+        r = sd_bus_message_exit_container(m);
+        return r < 0 ? r : sd_bus_message_read(m, "t", &h->before);
+}
+
+static int history_read(sd_bus_message *reply, void *arg, Error *e) {
+        History *h = arg;
+        int r;
+
+        r = read_history(reply, h);
+        if (r < 0)
+                return bad_answer(e, "History", r);
+        return h->stopped < 0 ? h->stopped : 0;
+}
+
+int sidecar_client_history(SidecarClient *c, unsigned max,
+                           int (*f)(const HistoryEntry *entry, void *userdata), void *userdata,
+                           Error *e) {
+        History h = { .limit = HISTORY_PAGE, .f = f, .userdata = userdata, .left = max };
+        const SidecarCall call = {
+                .method = "History",
+                .repeatable = true,
+                .fill = history_fill,
+                .read = history_read,
+                .arg = &h,
+        };
+        int r;
+
+        do {
+                r = sidecar_bus_call(c->bus, &call, e);
+        } while (r >= 0 && h.before > 0 && h.left > 0);
+        return r < 0 ? r : 0;
+}

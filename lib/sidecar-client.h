@@ -90,4 +90,16 @@ int sidecar_client_test_policy(SidecarClient *c, const char *path, const char *s
                                const char *executable, const char *unit, bool *ret_allowed,
                                char **ret_rule, Error *e);
 
+/* A signature that the sidecar remembers.  The texts are valid until f returns. */
+typedef struct HistoryEntry {
+        uint64_t number, time_usec, record;
+        uint32_t version, uid;
+        const char *request_id, *key, *scheme, *hash, *digest, *signature_sha256, *executable;
+} HistoryEntry;
+
+/* The newest first, at most max of them; f returns a negative code to stop. */
+int sidecar_client_history(SidecarClient *c, unsigned max,
+                           int (*f)(const HistoryEntry *entry, void *userdata), void *userdata,
+                           Error *e);
+
 int sidecar_client_reload(SidecarClient *c, Error *e);

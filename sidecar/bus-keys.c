@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/log.h"
 #include "sidecar/bus-call.h"
 #include "sidecar/bus.h"
 
 #define LIST_LIMIT_MAX 200
+#define CURSOR_MAX     (PATH_MAX_LEN + 32)
 
 /* ---- a key on the wire ---- */
 
@@ -70,13 +73,34 @@ typedef struct GetKeyCall {
         Key *key;
 } GetKeyCall;
 
+/* While the service cannot be asked, what it last said of a key still loads it; only signing cannot
+ * go on without it. */
+static bool is_outage(int r) {
+        return r == -CSIGN_E_SERVICE_UNAVAILABLE || r == -CSIGN_E_TIMEOUT;
+}
+
 static int get_key_run(BusCall *call) {
         GetKeyCall *c = container_of(call, GetKeyCall, call);
+        const SidecarConfig *config = &call->setup->config;
+        State *state = call->peer->manager->state;
+        bool remembered;
         int r;
 
         r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id,
-                            call->setup->config.timeout_usec, &c->key, &call->e);
-        return r < 0 ? r : key_cache_put(call->setup->keys, c->key, c->version, &call->e);
+                            config->timeout_usec, &c->key, &call->e);
+        remembered = is_outage(r) &&
+                     state_find_key(state, config->client_id, c->path, c->version, &c->key) >= 0;
+        if (r < 0 && !remembered)
+                return r;
+        if (remembered)
+                log_failure(LOG_DETAIL, "a key is told as it was when the service was reachable",
+                            &call->e);
+
+        call->e = (Error){};
+        r = key_cache_put(call->setup->keys, c->key, c->version, &call->e);
+        if (r >= 0 && !remembered)
+                state_keep_key(state, config->client_id, c->key, c->version, true);
+        return r;
 }
 
 static int get_key_reply(BusCall *call, sd_bus_message *reply) {
@@ -136,16 +160,67 @@ int method_get_key(sd_bus_message *m, Peer *p) {
 typedef struct ListKeysCall {
         BusCall call;
         char prefix[PATH_MAX_LEN];
-        char cursor[256];
+        char cursor[CURSOR_MAX];
         uint32_t limit;
         KeyList list;
+        char next[CURSOR_MAX]; /* after a page of what is remembered */
 } ListKeysCall;
+
+/* Takes the reference. */
+static int add_to_list(Key *k, void *userdata) {
+        KeyList *l = userdata;
+        Key **keys = reallocarray(l->keys, l->n + 1, sizeof(*keys));
+
+        if (!keys) {
+                key_unref(k);
+                return -ENOMEM;
+        }
+        l->keys = keys;
+        l->keys[l->n++] = k;
+        return 0;
+}
+
+/* Pages of what is remembered have cursors of their own, which the service would not know. */
+#define REMEMBERED "remembered:"
+
+static bool is_remembered(const char *cursor) {
+        return strncmp(cursor, REMEMBERED, strlen(REMEMBERED)) == 0;
+}
+
+static int list_remembered(ListKeysCall *c) {
+        const char *after = is_remembered(c->cursor) ? c->cursor + strlen(REMEMBERED) : "";
+        KeyList *l = &c->list;
+        int r;
+
+        r = state_list_keys(c->call.peer->manager->state, c->call.setup->config.client_id,
+                            c->prefix, after, c->limit, add_to_list, l);
+        if (r >= 0 && l->n == c->limit)
+                snprintf(c->next, sizeof(c->next), REMEMBERED "%s", l->keys[l->n - 1]->path);
+        return r >= 0 && l->n == 0 ? -ENOENT : r;
+}
 
 static int list_keys_run(BusCall *call) {
         ListKeysCall *c = container_of(call, ListKeysCall, call);
+        const SidecarConfig *config = &call->setup->config;
+        int r;
 
-        return service_list_keys(call->setup->api, c->prefix, c->cursor, c->limit, call->request_id,
-                                 call->setup->config.timeout_usec, &c->list, &call->e);
+        if (is_remembered(c->cursor)) {
+                r = list_remembered(c);
+                return r == -ENOENT ? 0 : r;
+        }
+        r = service_list_keys(call->setup->api, c->prefix, c->cursor, c->limit, call->request_id,
+                              config->timeout_usec, &c->list, &call->e);
+        if (is_outage(r) && !*c->cursor && list_remembered(c) >= 0) {
+                log_failure(LOG_DETAIL,
+                            "keys are listed as they were when the service was reachable",
+                            &call->e);
+                call->e = (Error){};
+                return 0;
+        }
+        for (size_t i = 0; r >= 0 && i < c->list.n; i++)
+                state_keep_key(call->peer->manager->state, config->client_id, c->list.keys[i], 0,
+                               false);
+        return r;
 }
 
 /* A page may be shorter than its limit, even empty: what local policy hides is left out here. */
@@ -160,7 +235,8 @@ static int list_keys_reply(BusCall *call, sd_bus_message *reply) {
                         r = append_key(reply, c->list.keys[i], false);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_message_append(reply, "s", c->list.next_cursor);
+        return r < 0 ? r
+                     : sd_bus_message_append(reply, "s", *c->next ? c->next : c->list.next_cursor);
 }
 
 static void list_keys_done(BusCall *call) {
@@ -185,7 +261,8 @@ static int list_keys_read(ListKeysCall *c, sd_bus_message *m, Error *e) {
         if (c->limit < 1 || c->limit > LIST_LIMIT_MAX)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "limit is %u, not 1 to %d", c->limit,
                                  LIST_LIMIT_MAX);
-        if (strlen(cursor) >= sizeof(c->cursor))
+        if (strlen(cursor) >=
+            (is_remembered(cursor) ? sizeof(c->cursor) : sizeof(c->list.next_cursor)))
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "the cursor is too long");
         memcpy(c->cursor, cursor, strlen(cursor) + 1);
         return *prefix ? path_normalize(prefix, c->prefix, e) : 0;

@@ -23,6 +23,7 @@ ENTRY(list_keys)
 ENTRY(status)
 ENTRY(reload)
 ENTRY(test_policy)
+ENTRY(history)
 
 static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
@@ -55,6 +56,9 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("TestPolicy", SD_BUS_ARGS("s", path, "s", scheme, "a{sv}", subject),
                                 SD_BUS_RESULT("b", allowed, "s", rule), on_test_policy,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("t", before, "u", limit),
+                                SD_BUS_RESULT("aa{sv}", entries, "t", next), on_history,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,

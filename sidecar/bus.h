@@ -30,6 +30,7 @@ int method_list_keys(sd_bus_message *m, Peer *p);
 int method_status(sd_bus_message *m, Peer *p);
 int method_reload(sd_bus_message *m, Peer *p);
 int method_test_policy(sd_bus_message *m, Peer *p);
+int method_history(sd_bus_message *m, Peer *p);
 
 /* ---- a plain socket: every connection is a peer ---- */
 

@@ -18,6 +18,7 @@
 #define TIMEOUT_DEFAULT     (25 * USEC_PER_SEC)
 #define CONNECTIONS_DEFAULT 4
 #define CONNECTIONS_MAX     64
+#define JOURNAL_DEFAULT     10000
 
 const char *grant_name(Grant g) {
         return g == GRANT_MACHINE ? "machine" : "user";
@@ -60,6 +61,20 @@ static int parse_connections(const char *value, void *target, Error *e) {
         return 0;
 }
 
+static int parse_state_directory(const char *value, void *target, Error *e) {
+        return strcmp(value, "none") == 0 ? config_string("", target, e)
+                                          : config_path(value, target, e);
+}
+
+static int parse_journal_max(const char *value, void *target, Error *e) {
+        int r;
+
+        r = config_unsigned(value, target, e);
+        return r >= 0 && *(unsigned *) target == 0
+                       ? error_set(e, -CSIGN_E_BAD_CONFIG, "'%s' is not a number from 1", value)
+                       : r;
+}
+
 static const ConfigItem items[] = {
         { "service", parse_service, offsetof(SidecarConfig, service), CONFIG_REQUIRED },
         { "client-id", parse_client_id, offsetof(SidecarConfig, client_id), CONFIG_REQUIRED },
@@ -69,6 +84,8 @@ static const ConfigItem items[] = {
         { "timeout", config_seconds, offsetof(SidecarConfig, timeout_usec), 0 },
         { "connections", parse_connections, offsetof(SidecarConfig, connections), 0 },
         { "message-max", config_bytes, offsetof(SidecarConfig, message_max), 0 },
+        { "state-directory", parse_state_directory, offsetof(SidecarConfig, state_directory), 0 },
+        { "journal-max", parse_journal_max, offsetof(SidecarConfig, journal_max), 0 },
 };
 
 void sidecar_config_init(SidecarConfig *c) {
@@ -76,6 +93,7 @@ void sidecar_config_init(SidecarConfig *c) {
                 .timeout_usec = TIMEOUT_DEFAULT,
                 .connections = CONNECTIONS_DEFAULT,
                 .message_max = MESSAGE_MAX_DEFAULT,
+                .journal_max = JOURNAL_DEFAULT,
         };
 }
 
@@ -85,6 +103,7 @@ void sidecar_config_done(SidecarConfig *c) {
         free(c->credential);
         free(c->service_ca);
         free(c->socket);
+        free(c->state_directory);
         sidecar_config_init(c);
 }
 

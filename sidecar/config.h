@@ -24,6 +24,8 @@ typedef struct SidecarConfig {
         uint64_t timeout_usec; /* for one call, all told */
         unsigned connections;  /* that sign */
         size_t message_max;    /* bytes of a message that is signed whole */
+        char *state_directory; /* NULL: the grant's default; "" (none): nothing is kept */
+        unsigned journal_max;  /* signatures */
 } SidecarConfig;
 
 /* Reads DIR/sidecar.conf.  -ENOENT: there is none. */

@@ -57,7 +57,44 @@ static int default_socket(Grant grant, char **ret, Error *e) {
         return r < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+static int default_state_dir(Grant grant, char **ret, Error *e) {
+        const char *systemd = getenv("STATE_DIRECTORY"), *state = getenv("XDG_STATE_HOME");
+        const char *home = getenv("HOME");
+        int r;
+
+        if (systemd && *systemd == '/')
+                r = asprintf(ret, "%s", systemd);
+        else if (grant == GRANT_MACHINE)
+                r = asprintf(ret, "/var/lib/csign");
+        else if (state && *state == '/')
+                r = asprintf(ret, "%s/csign", state);
+        else if (home && *home == '/')
+                r = asprintf(ret, "%s/.local/state/csign", home);
+        else
+                return error_set(e, -ENOENT, "neither XDG_STATE_HOME nor HOME says where");
+        return r < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+}
+
 /* ---- starting ---- */
+
+/* A sidecar in a container may have no place to write: it signs all the same. */
+static void open_state(Manager *m) {
+        const SidecarConfig *config = &m->setup->config;
+        char *dir = NULL;
+        Error e = {};
+        int r = 0;
+
+        if (config->state_directory && !*config->state_directory)
+                return;
+        if (!config->state_directory)
+                r = default_state_dir(m->options.grant, &dir, &e);
+        if (r >= 0)
+                r = state_open(&m->state, dir ? dir : config->state_directory, config->journal_max,
+                               &e);
+        if (r < 0)
+                log_failure(LOG_WARNING, "keeping no journal and no key for an outage", &e);
+        free(dir);
+}
 
 static int open_socket(Manager *m, Error *e) {
         const char *given = m->options.socket ? m->options.socket : m->setup->config.socket;
@@ -255,6 +292,8 @@ int manager_new(Manager **ret, const Options *options, Error *e) {
         if (r >= 0)
                 r = start_threads(m, e);
         if (r >= 0)
+                open_state(m);
+        if (r >= 0)
                 r = open_socket(m, e);
         if (r >= 0)
                 r = open_name(m, e);
@@ -311,6 +350,7 @@ void manager_free(Manager *m) {
         signer_free(m->signer);
         done_queue_free(m->done);
         executable_cache_free(m->executables);
+        state_free(m->state);
         setup_unref(m->setup);
         sd_event_unref(m->event);
         free(m->config_dir);

@@ -15,6 +15,7 @@
 #include "sidecar/executable.h"
 #include "sidecar/setup.h"
 #include "sidecar/signer.h"
+#include "sidecar/state.h"
 
 typedef struct BusName BusName;
 typedef struct BusSocket BusSocket;
@@ -37,6 +38,7 @@ typedef struct Manager {
         WorkerPool *messages; /* signatures of whole messages */
         WorkerPool *looks;    /* at the executables of who calls */
         ExecutableCache *executables;
+        State *state; /* NULL: nothing is kept */
         Signer *signer;
         Setup *setup;
         BusSocket *socket;

@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/sha.h>
+
+#include "sidecar/clock.h"
+
 static int read_public_key_hash(sd_bus_message *m, SignJob *job, Error *e) {
         const void *data;
         size_t len;
@@ -152,10 +156,45 @@ void sign_args_prepare(BusCall *call, SignJob *job) {
         call->about = job->key_id;
 }
 
+static void to_hex(const uint8_t *data, size_t len, char *buf) {
+        static const char digits[] = "0123456789abcdef";
+
+        for (size_t i = 0; i < len; i++) {
+                buf[2 * i] = digits[data[i] >> 4];
+                buf[2 * i + 1] = digits[data[i] & 15];
+        }
+        buf[2 * len] = '\0';
+}
+
+static void note(const BusCall *call, const SignJob *job) {
+        const Caller *c = call->caller;
+        size_t exe_len = strlen(c->exe);
+        uint8_t hash[SHA256_DIGEST_LENGTH];
+        JournalEntry entry = {
+                .time_usec = unix_usec(),
+                .record = job->item.record,
+                .key_version = job->key->version,
+                .uid = c->uid,
+        };
+
+        snprintf(entry.request_id, sizeof(entry.request_id), "%s", job->item.request_id);
+        snprintf(entry.key_path, sizeof(entry.key_path), "%s", job->key->path);
+        snprintf(entry.scheme, sizeof(entry.scheme), "%s", scheme_name(job->req.scheme));
+        snprintf(entry.hash, sizeof(entry.hash), "%s", job->req.hash->name);
+        if (job->req.hash != &hash_none)
+                to_hex(job->req.digest, job->req.digest_len, entry.digest);
+        (void) SHA256(job->item.sig.data, job->item.sig.len, hash);
+        to_hex(hash, sizeof(hash), entry.signature_sha256);
+        snprintf(entry.exe, sizeof(entry.exe), "%s",
+                 c->exe + (exe_len < sizeof(entry.exe) ? 0 : exe_len - sizeof(entry.exe) + 1));
+        state_note(call->peer->manager->state, &entry);
+}
+
 int sign_args_reply(BusCall *call, const SignJob *job, sd_bus_message *reply) {
         int r;
 
         call->peer->manager->n_signatures++;
+        note(call, job);
         r = sd_bus_message_append_array(reply, 'y', job->item.sig.data, job->item.sig.len);
         if (r < 0)
                 return r;

@@ -301,7 +301,7 @@ class Sidecar(Daemon):
         if account:
             self.login(account, conf or {})
         env = base_env()
-        env["XDG_RUNTIME_DIR"] = str(self.folder)
+        env["XDG_RUNTIME_DIR"], env["STATE_DIRECTORY"] = str(self.folder), str(self.folder / "state")
         super().__init__(name, [stack.program("csign-sidecar"), "--grant", grant, "--config", self.config,
                                 "--bus", bus or "none", "--socket", self.socket], stack.folder, env, uid,
                          tree=stack.tree)

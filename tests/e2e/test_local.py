@@ -212,3 +212,107 @@ def test_hangup_reloads_all_of_it_or_nothing(stack, machine):
             return False
         wait_until("the new policy holds", refused)
         assert peer.get_key("acme/mobile/firmware")
+
+
+# ---- what it keeps ----
+
+def test_keys_load_and_list_while_the_service_is_away(fresh_stack):
+    """Signing cannot go on without the service; knowing can."""
+    stack = fresh_stack()
+    with Peer(stack.sidecar.socket) as peer:
+        before = peer.get_key(RELEASE)
+        listed = peer.call("ListKeys", "ssu", "", "", 200)[0]
+    stack.sidecar.restart()  # what it knew in memory is gone
+    stack.service.stop()
+    with Peer(stack.sidecar.socket) as peer:
+        assert peer.get_key(RELEASE) == before
+        again = peer.call("ListKeys", "ssu", "", "", 200)[0]
+        assert sorted(k["path"] for k in again) == sorted(k["path"] for k in listed)
+        first, cursor = peer.call("ListKeys", "ssu", "", "", 1)
+        rest, end = peer.call("ListKeys", "ssu", "", cursor, 200)
+        assert [k["path"] for k in first + rest] == [k["path"] for k in again] and end == ""
+        with pytest.raises(DBusError, match="ServiceUnavailable"):  # a prefix ends at a slash: nothing is known
+            peer.call("ListKeys", "ssu", "acme/mob", "", 200)
+        with pytest.raises(DBusError, match="ServiceUnavailable"):
+            peer.call("Sign", "sussaya{sv}", before["id"], 1, "ecdsa", "SHA256", DIGEST, {})
+        with pytest.raises(DBusError, match="ServiceUnavailable"):
+            peer.get_key("acme/mobile/never-loaded")
+    stack.service.start()
+    with Peer(stack.sidecar.socket) as peer:
+        assert wait_until("it signs again", lambda: signs(peer, before))
+
+
+def signs(peer, key):
+    try:
+        return peer.call("Sign", "sussaya{sv}", key["id"], 1, "ecdsa", "SHA256", DIGEST, {})
+    except DBusError:
+        return None
+
+
+def test_the_journal_has_what_was_signed_and_its_receipts(stack, machine, tmp_path):
+    sidecar, account = machine(EVERYBODY)
+    with Peer(sidecar.socket) as peer:
+        key = peer.get_key(RELEASE)
+        made = [peer.call("Sign", "sussaya{sv}", key["id"], 1, "ecdsa", "SHA256", hashlib.sha256(b"%d" % i).digest(), {})
+                for i in range(3)]
+    rows = json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout)
+    assert [r["record"] for r in rows] == [m[1]["record"] for m in reversed(made)]
+    assert [r["request_id"] for r in rows] == [m[1]["request-id"] for m in reversed(made)]
+    newest = rows[0]
+    assert newest["digest"] == hashlib.sha256(b"2").hexdigest() and newest["key"] == RELEASE
+    assert newest["signature_sha256"] == hashlib.sha256(bytes(made[2][0])).hexdigest()
+    record = stack.audit(request_id=newest["request_id"])[0]
+    assert record["number"] == newest["record"] and record["record"]["principal"]["name"] == account
+    sidecar.restart()
+    assert json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout) == rows
+    assert json.loads(stack.csign("history", "--json", "--last", "1", sidecar=sidecar).stdout) == rows[:1]
+
+
+@pytest.mark.root
+def test_everybody_sees_his_own_signatures_alone(stack, machine, tmp_path):
+    sidecar, _ = machine(EVERYBODY)
+    exe = python(tmp_path)
+    assert ask(sidecar, [exe]) == "signed" and ask(sidecar, [exe], uid=STRANGER_UID) == "signed"
+    everything = json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout)
+    assert [r["uid"] for r in everything] == [STRANGER_UID, os.getuid()]
+    mine = stack.run(as_user(STRANGER_UID, [stack.program("csign"), "history", "--json"]),
+                     env=stack.environment(sidecar))
+    assert json.loads(mine.stdout) == everything[:1]
+
+
+def test_the_journal_is_bounded(stack, tmp_path):
+    sidecar = stack.add_sidecar("bounded", "acme/mobile/bounded", conf={"journal-max": 5})
+    with Peer(sidecar.socket) as peer:
+        key = peer.get_key(RELEASE)
+        last = [signs(peer, key)[1]["record"] for _ in range(12)][-5:]
+    rows = json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout)
+    assert [r["record"] for r in rows] == last[::-1]
+    sidecar.stop()
+
+
+@pytest.mark.parametrize("damage", [b"no database at all", None], ids=["garbage", "torn"])
+def test_a_broken_database_is_put_aside(stack, damage):
+    name = "broken-" + ("torn" if damage is None else "garbage")
+    sidecar = stack.add_sidecar(name, f"acme/mobile/{name}")
+    database = sidecar.folder / "state/sidecar.db"
+    with Peer(sidecar.socket) as peer:
+        assert signs(peer, peer.get_key(RELEASE))
+    sidecar.stop()
+    content = database.read_bytes()
+    database.write_bytes(damage or content[:4096] + bytes(len(content) - 4096))
+    sidecar.start()
+    with Peer(sidecar.socket) as peer:
+        assert signs(peer, peer.get_key(RELEASE))
+        assert len(json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout)) >= 1
+    sidecar.stop()
+    assert "put aside" in sidecar.log() and database.with_name("sidecar.db.broken").exists()
+
+
+def test_without_a_place_to_write_it_signs_all_the_same(stack, tmp_path):
+    sidecar = stack.add_sidecar("homeless", "acme/mobile/homeless", conf={"state-directory": "/proc/nowhere"})
+    with Peer(sidecar.socket) as peer:
+        assert signs(peer, peer.get_key(RELEASE))
+    done = stack.csign("history", sidecar=sidecar, check=False)
+    assert done.returncode == 4 and "keeps no journal" in text(done.stderr)
+    assert "keeping no journal" in sidecar.log()
+    sidecar.stop()
