@@ -57,6 +57,7 @@ static void append_safe(Buf *b, const char *text) {
 }
 
 static void append_value(Buf *b, const json_t *v) {
+        const char *name;
         size_t i;
         json_t *item;
 
@@ -84,6 +85,11 @@ static void append_value(Buf *b, const json_t *v) {
                 }
                 return;
         case JSON_OBJECT:
+                json_object_foreach((json_t *) v, name, item) {
+                        (void) buf_printf(b, "%s%s=", b->len > 0 ? ", " : "", name);
+                        append_value(b, item);
+                }
+                return;
         case JSON_NULL:
                 return;
         }
@@ -102,8 +108,14 @@ static const char *state_colour(const char *word) {
         static const struct {
                 const char *word, *colour;
         } colours[] = {
-                { "OK", "\033[32m" },     { "enabled", "\033[32m" },  { "allowed", "\033[32m" },
-                { "WARN", "\033[33m" },   { "disabled", "\033[33m" }, { "expired", "\033[33m" },
+                { "OK", "\033[32m" },
+                { "enabled", "\033[32m" },
+                { "allowed", "\033[32m" },
+                { "WARN", "\033[33m" },
+                { "disabled", "\033[33m" },
+                { "expired", "\033[33m" },
+                { "pending-destruction", "\033[31m" },
+                { "destroyed", "\033[31m" },
                 { "FAIL", "\033[1;31m" },
         };
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csign key: signing keys, administered.  Their private halves never leave the key store. */
 
+#include <stdio.h>
 #include <string.h>
 
-#include "cli/ask-service.h"
-#include "cli/cli.h"
+#include "cli/key.h"
 #include "cli/output.h"
 #include "lib/id.h"
 #include "lib/key-uri.h"
 
 static const char *arg_algorithm = "P-256", *arg_description, *arg_certificate, *arg_subject;
+static const char *arg_not_before, *arg_not_after, *arg_schemes, *arg_hashes, *arg_label,
+        *arg_state;
 static uint64_t arg_validity_days;
 
 static const Column key_fields[] = {
@@ -23,7 +25,15 @@ static const Column key_fields[] = {
         { "Version created", "version_created" },
         { "Primary version", "primary_version" },
         { "Created", "created" },
+        { "Valid from", "not_before" },
+        { "Valid until", "not_after" },
+        { "Destroyed at", "destroy_at" },
+        { "Destroyed", "destroyed" },
         { "Description", "description" },
+        { "Labels", "labels" },
+        { "Hashes", "policy.hashes" },
+        { "Signatures an hour", "policy.signatures_per_hour" },
+        { "Signatures a day", "policy.signatures_per_day" },
 };
 
 /* The N of PATH@N; 0: the key as a whole. */
@@ -48,6 +58,20 @@ static bool is_primary(const json_t *key) {
 
 /* ---- create ---- */
 
+static void add_life(json_t *body) {
+        json_t *policy = json_object();
+
+        if (arg_not_before)
+                (void) json_object_set_new(body, "not_before", key_time(arg_not_before));
+        if (arg_not_after)
+                (void) json_object_set_new(body, "not_after", key_time(arg_not_after));
+        if (arg_schemes)
+                (void) json_object_set_new(policy, "schemes", key_names(arg_schemes));
+        if (arg_hashes)
+                (void) json_object_set_new(policy, "hashes", key_names(arg_hashes));
+        (void) json_object_set_new(body, "policy", policy);
+}
+
 static int key_create(char *args[], size_t n, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
         _cleanup_(json_decrefp) json_t *body = NULL, *key = NULL;
@@ -63,6 +87,7 @@ static int key_create(char *args[], size_t n, Error *e) {
         if (arg_validity_days)
                 (void) json_object_set_new(body, "validity_days",
                                            json_integer((json_int_t) arg_validity_days));
+        add_life(body);
 
         r = admin_open(&a, e);
         if (r < 0)
@@ -86,6 +111,11 @@ static const Option key_create_options[] = {
         { "subject", "NAME", "the certificate's common name (default: the path)", &arg_subject },
         { "validity-days", "N", "of the certificate (default 365, at most 460)", &arg_validity_days,
           OPTION_NUMBER },
+        { "not-before", "TIME", "the key signs from then on: 2027-01-31 or RFC 3339",
+          &arg_not_before },
+        { "not-after", "TIME", "the key signs until then", &arg_not_after },
+        { "schemes", "NAMES", "that it can sign by, for good: sealed with it", &arg_schemes },
+        { "hashes", "NAMES", "that it may sign", &arg_hashes },
 };
 
 static const Verb verb_key_create = {
@@ -101,6 +131,20 @@ static const Verb verb_key_create = {
 };
 
 /* ---- list, show ---- */
+
+static int list_path(Buf *path, const char *prefix) {
+        const char *equals = arg_label ? strchr(arg_label, '=') : NULL;
+        char label[256];
+
+        if (arg_state)
+                return admin_path(path, "/v1/keys?prefix=%s&state=%s", prefix, arg_state);
+        if (!arg_label)
+                return admin_path(path, "/v1/keys?prefix=%s", prefix);
+        snprintf(label, sizeof(label), "%.*s:%s",
+                 (int) (equals ? equals - arg_label : (ssize_t) strlen(arg_label)), arg_label,
+                 equals ? equals + 1 : "");
+        return admin_path(path, "/v1/keys?prefix=%s&label=%s", prefix, label);
+}
 
 static int key_list(char *args[], size_t n, Error *e) {
         static const Column columns[] = {
@@ -120,7 +164,7 @@ static int key_list(char *args[], size_t n, Error *e) {
         r = n > 0 ? key_uri_parse_loose(args[0], &uri, e) : 0;
         if (r < 0)
                 return r;
-        r = admin_path(&path, "/v1/keys?prefix=%s", uri.path);
+        r = list_path(&path, uri.path);
         if (r < 0)
                 return r;
         r = admin_open(&a, e);
@@ -133,11 +177,17 @@ static int key_list(char *args[], size_t n, Error *e) {
         return 0;
 }
 
+static const Option key_list_options[] = {
+        { "label", "NAME=VALUE", "only those with the label", &arg_label },
+        { "state", "STATE", "enabled disabled expired pending-destruction destroyed", &arg_state },
+};
+
 static const Verb verb_key_list = {
         .name = "key list",
         .args = "[TSG]",
         .help = "the keys of a TSG and below it",
-        .example = "csign key list acme",
+        .example = "csign key list acme --label stage=production",
+        OPTIONS(key_list_options),
         .max_args = 1,
         .flags = VERB_ADMIN | VERB_JSON,
         .run = key_list,
@@ -171,8 +221,7 @@ static const Verb verb_key_show = {
 
 /* ---- rotate, versions ---- */
 
-/* What belongs to a key as a whole, "/v1/keys/ID" and more.  A name with a version is a mistake. */
-static int key_whole(Admin *a, const char *name, const char *more, Buf *path, Error *e) {
+int key_whole(Admin *a, const char *name, const char *more, Buf *path, Error *e) {
         _cleanup_(buf_done) Buf id = {};
         uint32_t version;
         int r;
@@ -369,8 +418,10 @@ static const Verb verb_key_disable = {
 const Verb verb_key = {
         .name = "key",
         .args = "create|list|show|...",
-        .help = "signing keys: rotate, versions, enable, disable",
+        .help = "signing keys, from creation to destruction",
         .verbs = (const Verb *const[]){ &verb_key_create, &verb_key_list, &verb_key_show,
                                         &verb_key_rotate, &verb_key_versions, &verb_key_enable,
-                                        &verb_key_disable, NULL },
+                                        &verb_key_disable, &verb_key_change, &verb_key_label,
+                                        &verb_key_policy, &verb_key_move, &verb_key_destroy,
+                                        &verb_key_cancel_destruction, NULL },
 };

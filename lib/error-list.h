@@ -44,6 +44,10 @@
           "choose another name")                                                                                     \
         X(KEY_DISABLED,         "KeyDisabled",         403, 6, "the key is disabled",                                \
           "ask a key manager of its TSG to enable it: csign key enable")                                             \
+        X(KEY_EXPIRED,          "KeyExpired",          403, 6, "the key is not valid now",                           \
+          "ask a key manager of its TSG to change its validity: csign key change")                                   \
+        X(KEY_DESTROYED,        "KeyDestroyed",        403, 6, "the key is destroyed, or is to be",                  \
+          "use another key; csign key cancel-destruction keeps one that is not destroyed yet")                       \
         X(KEY_CHANGED,          "KeyChanged",          409, 6, "the key is not the one that was loaded",             \
           "load the key again, or write its reference anew: csign ref")                                              \
         X(RATE_LIMITED,         "RateLimited",         429, 8, "too many requests",                                  \

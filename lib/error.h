@@ -26,7 +26,8 @@ typedef struct Error {
         int code;         /* 0, -errno or -CSIGN_E_* */
         char detail[512]; /* one sentence: what was wrong, where */
         char rule[96];    /* what decided: "scope", "key-state", "local-policy:builders"; else "" */
-        char request_id[40]; /* finds the request in logs and audit; else "" */
+        char request_id[40];  /* finds the request in logs and audit; else "" */
+        unsigned retry_after; /* RATE_LIMITED: seconds, if that is known */
 } Error;
 
 /* One row of the table. */

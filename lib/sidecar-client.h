@@ -42,7 +42,7 @@ typedef struct KeyInfo {
         char path[PATH_MAX_LEN];
         uint32_t version;
         const KeyAlg *alg;
-        char state[16];                     /* "enabled", "disabled" */
+        char state[24];                     /* "enabled", "disabled", ... */
         Buf spki;                           /* SubjectPublicKeyInfo, DER */
         Buf certificates[CERTIFICATES_MAX]; /* DER: the key's own first, then its chain */
         size_t n_certificates;

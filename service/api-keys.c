@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signing keys: seeing, making, enabling and disabling them. */
+/* Signing keys: seeing and making them. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,16 +10,21 @@
 #include "service/api.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
-#include "service/db/queries.h"
 #include "service/page.h"
 #include "service/policy.h"
-#include "service/revision.h"
 
 /* ---- showing ---- */
 
 static void write_certificate(JsonOut *o, const Buf *der) {
         if (der->len > 0)
                 json_out_base64(o, NULL, der->data, der->len);
+}
+
+static void write_time(JsonOut *o, const char *name, uint64_t usec) {
+        char text[CLOCK_TEXT_MAX];
+
+        if (usec)
+                json_out_str(o, name, clock_text_seconds(usec, text));
 }
 
 void key_write(JsonOut *o, const Key *k) {
@@ -31,7 +36,7 @@ void key_write(JsonOut *o, const Key *k) {
         json_out_str(o, "tsg", k->tsg);
         json_out_str(o, "name", k->name);
         json_out_str(o, "algorithm", k->alg->name);
-        json_out_str(o, "state", k->enabled ? "enabled" : "disabled");
+        json_out_str(o, "state", key_state_name(k, clock_now()));
         json_out_u64(o, "version", k->version);
         json_out_u64(o, "primary_version", k->primary_version);
         json_out_str(o, "version_state", k->version_enabled ? "enabled" : "disabled");
@@ -39,17 +44,26 @@ void key_write(JsonOut *o, const Key *k) {
         json_out_str(o, "created", clock_text_seconds(k->created, created));
         json_out_u64(o, "revision", k->revision);
         json_out_str(o, "description", buf_str(&k->description));
-        json_begin_array(o, "schemes");
-        for (Scheme s = SCHEME_RSA_PKCS1; s < SCHEME_END_; s++)
-                if (k->alg->schemes & SCHEME_BIT(s))
-                        json_out_str(o, NULL, scheme_name(s));
-        json_end_array(o);
+        write_time(o, "not_before", k->not_before);
+        write_time(o, "not_after", k->not_after);
+        write_time(o, "destroy_at", k->destroy_at);
+        write_time(o, "destroyed", k->destroyed);
+        json_out_raw(o, "labels", k->labels.len > 0 ? buf_str(&k->labels) : "{}");
+        key_policy_write_schemes(o, "schemes", key_policy_schemes(&k->policy, k->made_schemes));
+        key_policy_write(o, "policy", &k->policy, k->alg, k->made_schemes);
         json_out_base64(o, "public_key", k->spki.data, k->spki.len);
         json_begin_array(o, "certificates");
         write_certificate(o, &k->certificate);
         write_certificate(o, &k->authority);
         json_end_array(o);
         json_end_object(o);
+}
+
+int key_policy_text(Buf *ret, const Key *k) {
+        JsonOut o = JSON_OUT(ret);
+
+        key_policy_write(&o, NULL, &k->policy, k->alg, k->made_schemes);
+        return o.r;
 }
 
 int key_reply(Request *req, const Key *k) {
@@ -81,6 +95,29 @@ int key_find(Request *req, uint32_t version, Key **ret, Error *e) {
                 r = policy_check_key(req->principal, k, NULL, e);
         if (r >= 0 && version != 0)
                 r = at_version(req, &k, version, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(k);
+        return 0;
+}
+
+static int check_alive(const Key *k, Error *e) {
+        if (k->state == KEY_ENABLED || k->state == KEY_DISABLED)
+                return 0;
+        return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",
+                              "key '%s' is %s: it cannot be changed", k->path,
+                              key_state_name(k, clock_now()));
+}
+
+int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = key_find(req, version, &k, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_WRITE(KEYS), k->tsg, e);
+        if (r >= 0)
+                r = check_alive(k, e);
         if (r < 0)
                 return r;
         *ret = TAKE(k);
@@ -127,26 +164,61 @@ static int list_key(const Key *k, void *userdata) {
         return page->o.r;
 }
 
+/* ?state= and ?label=name:value. */
+static int read_filter(Request *req, KeyFilter *f, char label[static NAME_MAX_LEN + 1], Error *e) {
+        const char *text = form_get(&req->query, "label");
+        const char *colon = text ? strchr(text, ':') : NULL;
+
+        f->state = form_get(&req->query, "state");
+        if (f->state && !key_state_is_known(f->state))
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'state' is enabled, disabled, expired, pending-destruction or "
+                                 "destroyed");
+        if (!text)
+                return 0;
+        if (f->state)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "one of 'label' and 'state', not both");
+        if (!colon || colon - text > NAME_MAX_LEN)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'label' has the form name:value");
+        snprintf(label, NAME_MAX_LEN + 1, "%.*s", (int) (colon - text), text);
+        f->label = label;
+        f->label_value = colon + 1;
+        return 0;
+}
+
 int api_key_list(Request *req, Error *e) {
-        char prefix[PATH_MAX_LEN];
+        char prefix[PATH_MAX_LEN], label[NAME_MAX_LEN + 1];
+        KeyFilter f = { .scope = req->principal->tsg, .prefix = prefix };
         Page page;
         int r;
 
         r = request_path(req, "prefix", prefix, e);
         if (r >= 0)
-                r = page_begin(&page, req, "keys", e);
+                r = read_filter(req, &f, label, e);
         if (r >= 0)
-                r = key_list(req->service->db, req->principal->tsg, prefix, page.after,
-                             page.left + 1, list_key, &page, e);
+                r = page_begin(&page, req, "keys", e);
+        if (r < 0)
+                return r;
+        f.after = page.after;
+        r = key_list(req->service->db, &f, page.left + 1, list_key, &page, e);
         return r < 0 ? r : page_end(&page);
 }
 
 /* ---- making ---- */
 
+int json_field_time(const json_t *v, const char *name, void *target, Error *e) {
+        if (!json_is_string(v) || clock_parse(json_string_value(v), target) < 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "'%s' is no time as in 2027-01-31T12:00:00Z (RFC 3339)", name);
+        return 0;
+}
+
 typedef struct NewKey {
         /* as asked */
         const char *path, *algorithm, *description, *certificate, *subject;
         uint32_t days;
+        uint64_t not_before, not_after;
+        const json_t *labels, *policy;
 
         Key *key;
         bool certified;
@@ -160,6 +232,27 @@ static void new_key_done(NewKey *n) {
         certificate_done(&n->cert);
 }
 
+/* What a new key is sealed with is the policy's; it can be loosened no more. */
+static int fill_life(NewKey *n, Error *e) {
+        Key *k = n->key;
+        char *labels;
+        int r = 0;
+
+        k->not_before = n->not_before;
+        k->not_after = n->not_after;
+        if (n->policy)
+                r = key_policy_read(&k->policy, n->policy, k->alg, k->alg->schemes, e);
+        if (r < 0)
+                return r;
+        k->made_schemes = key_policy_schemes(&k->policy, k->alg->schemes);
+        if (!n->labels)
+                return 0;
+        labels = json_dumps(n->labels, JSON_COMPACT | JSON_SORT_KEYS);
+        r = labels ? buf_append_str(&k->labels, labels) : -ENOMEM;
+        free(labels);
+        return r;
+}
+
 static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
         static const JsonField fields[] = {
                 { "path", json_field_string, offsetof(NewKey, path), JSON_REQUIRED },
@@ -168,15 +261,21 @@ static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
                 { "certificate", json_field_string, offsetof(NewKey, certificate) },
                 { "subject", json_field_string, offsetof(NewKey, subject) },
                 { "validity_days", json_field_u32, offsetof(NewKey, days) },
+                { "not_before", json_field_time, offsetof(NewKey, not_before) },
+                { "not_after", json_field_time, offsetof(NewKey, not_after) },
+                { "labels", json_field_object, offsetof(NewKey, labels) },
+                { "policy", json_field_object, offsetof(NewKey, policy) },
         };
         int r;
 
         r = request_body(req, fields, ELEMENTSOF(fields), n, root, e);
         if (r < 0)
                 return r;
-        if (n->description && strlen(n->description) > 1024)
-                return error_set(e, -CSIGN_E_BAD_REQUEST,
-                                 "'description' is longer than 1024 bytes");
+        r = key_check_fields(n->description, n->not_before, n->not_after, e);
+        if (r >= 0 && n->labels)
+                r = key_labels_check(n->labels, false, e);
+        if (r < 0)
+                return r;
         if (n->certificate && strcmp(n->certificate, "none") != 0 &&
             strcmp(n->certificate, "builtin") != 0)
                 return error_set(e, -CSIGN_E_BAD_REQUEST,
@@ -186,6 +285,15 @@ static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
                 return error_set(
                         e, -CSIGN_E_BAD_REQUEST,
                         "'subject' and 'validity_days' are of a certificate, and there is none");
+        return 0;
+}
+
+int key_check_fields(const char *description, uint64_t not_before, uint64_t not_after, Error *e) {
+        if (description && strlen(description) > KEY_DESCRIPTION_MAX)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'description' is longer than %d bytes",
+                                 KEY_DESCRIPTION_MAX);
+        if (not_after && not_after <= not_before)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'not_after' is not after 'not_before'");
         return 0;
 }
 
@@ -200,6 +308,15 @@ static int check_algorithm(NewKey *n, Error *e) {
                          i ? ", " : "", key_alg_at(i)->name);
         return error_set(e, -CSIGN_E_BAD_REQUEST, "'%.32s' is not an algorithm: there are %s",
                          n->algorithm, names);
+}
+
+int key_place(Request *req, const char *tsg_path, Tsg *ret, Error *e) {
+        int r;
+
+        r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, ret, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
+        return r < 0 ? r : request_allow(req, RIGHT_WRITE(KEYS), ret->id, e);
 }
 
 /* Name, place and algorithm; that the name is free is checked for good when the row is written. */
@@ -218,9 +335,7 @@ static int place_key(Request *req, NewKey *n, Error *e) {
         if (r < 0)
                 return r;
 
-        r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, &tsg, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
+        r = key_place(req, tsg_path, &tsg, e);
         if (r >= 0)
                 r = key_by_path(&req->service->keys, k->path, 0, &taken, e);
         if (r >= 0 && taken)
@@ -232,7 +347,8 @@ static int place_key(Request *req, NewKey *n, Error *e) {
         snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
         k->version = k->primary_version = 1;
         k->revision = 1;
-        k->enabled = k->version_enabled = true;
+        k->state = KEY_ENABLED;
+        k->version_enabled = true;
         k->created = k->version_created = clock_now();
         return id_new(k->id, "key");
 }
@@ -266,6 +382,8 @@ static int insert_key(DbConn *c, void *userdata, Error *e) {
         int r;
 
         r = key_insert(c, n->key, e);
+        if (r >= 0 && n->labels)
+                r = key_label(c, n->key->path, n->labels, e);
         if (r >= 0 && n->certified)
                 r = certificate_insert(c, &n->cert, n->key->id, n->key->version, n->authority.id,
                                        e);
@@ -275,12 +393,17 @@ static int insert_key(DbConn *c, void *userdata, Error *e) {
 static int commit_key(Request *req, NewKey *n, Error *e) {
         _cleanup_(audit_record_done) AuditRecord rec = {};
         ChangeEvent event = request_event(req, "key.create");
+        _cleanup_(buf_done) Buf policy = {};
+        const Key *k = n->key;
         int r;
 
-        event.key_id = n->key->id;
-        r = audit_entry_change(&rec, &event, "key", n->key->id, "path", n->key->path, "tsg",
-                               n->key->tsg, "algorithm", n->key->alg->name, "certificate_serial",
-                               n->certified ? n->cert.serial : NULL, NULL);
+        event.key_id = k->id;
+        r = key_policy_text(&policy, k);
+        if (r >= 0)
+                r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "tsg", k->tsg,
+                                       "algorithm", k->alg->name, "certificate_serial",
+                                       n->certified ? n->cert.serial : NULL, "policy",
+                                       buf_str(&policy), NULL);
         return r < 0 ? r : request_commit(req, insert_key, n, &rec, e);
 }
 
@@ -293,11 +416,13 @@ static int make_key(Request *req, NewKey *n, Error *e) {
         r = buf_append_str(&k->description, n->description ?: "");
         if (r >= 0)
                 r = place_key(req, n, e);
+        if (r >= 0)
+                r = fill_life(n, e);
         if (r >= 0 && n->certified)
                 r = sign_check_library(k->alg, NULL, e);
         if (r >= 0)
                 r = keystore_generate(req->service->keystore, k->id, k->version, k->alg,
-                                      k->alg->schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);
+                                      k->made_schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);
         if (r >= 0 && n->certified)
                 r = key_certify(req, k, n->subject, n->days ?: 365, &n->authority, &n->cert, e);
         if (r >= 0)
@@ -315,55 +440,4 @@ int api_key_create(Request *req, Error *e) {
 
         r = read_new_key(req, &n, &root, e);
         return r < 0 ? r : make_key(req, &n, e);
-}
-
-/* ---- changing ---- */
-
-typedef struct KeyChange {
-        const char *id;
-        uint64_t if_match;
-        const char *state;
-} KeyChange;
-
-static int apply_change(DbConn *c, void *userdata, Error *e) {
-        const KeyChange *change = userdata;
-
-        int r;
-
-        r = revision_bump(c, SQL_KEY_TOUCH, "key", change->id, change->if_match, e);
-        if (r < 0)
-                return r;
-        return key_set_enabled(c, change->id, strcmp(change->state, "enabled") == 0, e);
-}
-
-static int commit_change(Request *req, const Key *k, KeyChange *change, Error *e) {
-        _cleanup_(audit_record_done) AuditRecord rec = {};
-        ChangeEvent event = request_event(req, "key.change");
-        int r;
-
-        event.key_id = k->id;
-        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "state", change->state,
-                               NULL);
-        return r < 0 ? r : request_commit(req, apply_change, change, &rec, e);
-}
-
-int api_key_change(Request *req, Error *e) {
-        static const JsonField fields[] = {
-                { "state", json_field_string, offsetof(KeyChange, state), JSON_REQUIRED },
-        };
-        _cleanup_(key_unrefp) Key *before = NULL, *after = NULL;
-        _cleanup_(json_decrefp) json_t *root = NULL;
-        KeyChange change = { .id = req->params[0], .if_match = req->if_match };
-        int r;
-
-        r = request_body(req, fields, ELEMENTSOF(fields), &change, &root, e);
-        if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
-                r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
-        if (r >= 0)
-                r = key_find(req, 0, &before, e);
-        if (r >= 0)
-                r = commit_change(req, before, &change, e);
-        if (r >= 0)
-                r = key_find(req, 0, &after, e);
-        return r < 0 ? r : key_reply(req, after);
 }

@@ -11,6 +11,22 @@
  * -CSIGN_E_KEY_NOT_FOUND. */
 int key_find(Request *req, uint32_t version, Key **ret, Error *e);
 
+/* As key_find(), for a change: the caller may change it, and it is neither destroyed nor to be.
+ * -CSIGN_E_KEY_DESTROYED. */
+int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e);
+
+/* The TSG where a key is to be, in which the caller may change keys. */
+int key_place(Request *req, const char *tsg_path, Tsg *ret, Error *e);
+
+/* -CSIGN_E_BAD_REQUEST */
+int key_check_fields(const char *description, uint64_t not_before, uint64_t not_after, Error *e);
+
+/* A JsonParse: RFC 3339 text to uint64_t. */
+int json_field_time(const json_t *v, const char *name, void *target, Error *e);
+
+/* For records: the policy as JSON. */
+int key_policy_text(Buf *ret, const Key *k);
+
 void key_write(JsonOut *o, const Key *k);
 int key_reply(Request *req, const Key *k);
 

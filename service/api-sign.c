@@ -74,6 +74,27 @@ static void item_keep(SignItem *it, const Request *req) {
         sign_item_hash(it, it->idempotency.request);
 }
 
+/* A kept answer is given again, however many there were: who has a key for it is let through, and
+ * found out when the record is written.  So is who comes too late between here and there. */
+static int item_check_limit(SignItem *it, const Request *req) {
+        const Key *k = it->key;
+        int r;
+
+        if (k->policy.per_hour == 0 && k->policy.per_day == 0)
+                return 0;
+        it->limit = (UsageLimit){ k->id, k->path, k->policy.per_hour, k->policy.per_day };
+        r = usage_check(req->service->db, &it->limit, &it->e);
+        if (r == -CSIGN_E_RATE_LIMITED && it->idempotency.key) {
+                _cleanup_(kept_answer_done) KeptAnswer kept = {};
+
+                if (idempotency_find(req->service->db, &it->idempotency, &kept, NULL) != 0) {
+                        it->e = (Error){};
+                        return 0;
+                }
+        }
+        return r;
+}
+
 /* r: of reading it. */
 static void item_decide(SignItem *it, const Request *req, int r) {
         if (r >= 0)
@@ -82,6 +103,8 @@ static void item_decide(SignItem *it, const Request *req, int r) {
                 r = item_resolve(it, req);
         if (r >= 0)
                 r = policy_check_sign(req->principal, it->key, &it->req, &it->rule, &it->e);
+        if (r >= 0)
+                r = item_check_limit(it, req);
         if (r < 0 && it->e.code != r)
                 error_set(&it->e, r, "%s", strerror(-r));
 }
@@ -156,6 +179,7 @@ static int item_record(SignItem *it, const Request *req, AuditRecord *rec) {
         }
         /* A refusal is not kept: who asks again is decided on, and recorded, again. */
         rec->idempotency = it->e.code == 0 && it->idempotency.key ? &it->idempotency : NULL;
+        rec->limit = it->e.code == 0 && it->limit.key_id ? &it->limit : NULL;
         it->idempotency.answer = it->signature.data;
         it->idempotency.answer_len = it->signature.len;
         return audit_entry_sign(rec, &s);
@@ -206,34 +230,76 @@ static int item_repeat(SignItem *it, const Request *req, AuditRecord *rec) {
         return buf_append(&it->signature, kept.answer.data, kept.answer.len);
 }
 
-/* A key that was given twice for different things is a refusal like any other. */
-static int item_record_refusal(SignItem *it, const Request *req, AuditRecord *rec) {
-        AuditJob job = { .records = rec, .n_records = 1, .e = &it->e };
+/* What was signed just now is one too many, and is dropped. */
+static int item_limit(SignItem *it, const Request *req) {
         int r;
 
-        rec->repeated = false;
-        r = item_record(it, req, rec);
-        return r < 0 ? r : audit_commit(req->service->audit, &job);
+        r = usage_check(req->service->db, &it->limit, &it->e);
+        return r < 0 ? r
+                     : error_set_rule(&it->e, -CSIGN_E_RATE_LIMITED, "usage-rate",
+                                      "key '%s' may make no more signatures for now",
+                                      it->limit.key_path);
 }
 
-/* Items whose key was used before get what the first got. */
-static void batch_repeat(Batch *b) {
-        for (size_t i = 0; i < b->n; i++) {
-                SignItem *it = &b->items[i];
-                int r;
+/* Items whose record was not written: because their key was used before, and then they get what the
+ * first got; or because they are refused after all.  Counts these. */
+static size_t batch_settle(Batch *b, bool *refused) {
+        size_t n = 0;
 
-                if (it->e.code != 0 || !b->records[i].repeated)
-                        continue;
-                r = item_repeat(it, b->req, &b->records[i]);
+        for (size_t i = 0; i < b->n; i++) {
+                AuditRecord *rec = &b->records[i];
+                SignItem *it = &b->items[i];
+                int r = 0;
+
+                if (it->e.code == 0 && rec->limited)
+                        r = item_limit(it, b->req);
+                else if (it->e.code == 0 && rec->repeated)
+                        r = item_repeat(it, b->req, rec);
+                refused[i] = r < 0;
+                n += r < 0;
                 if (r >= 0)
                         continue;
                 buf_done(&it->signature);
                 if (it->e.code != r)
                         error_set(&it->e, r, "%s", strerror(-r));
-                r = item_record_refusal(it, b->req, &b->records[i]);
-                if (r < 0 && it->e.code != r)
-                        error_set(&it->e, r, "cannot write an audit record");
         }
+        return n;
+}
+
+/* They are refusals like any other, and share one more transaction. */
+static int record_refusals(Batch *b, const bool *refused, size_t n, Error *e) {
+        AuditRecord *records = calloc(n, sizeof(*records));
+        AuditJob job = { .records = records, .n_records = n, .e = e };
+        size_t k = 0;
+        int r = records ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r >= 0 && i < b->n; i++)
+                if (refused[i])
+                        r = item_record(&b->items[i], b->req, &records[k++]);
+        if (r >= 0)
+                r = audit_commit(b->req->service->audit, &job);
+        for (size_t i = 0; records && i < n; i++)
+                audit_record_done(&records[i]);
+        free(records);
+        return r;
+}
+
+static void batch_repeat(Batch *b) {
+        bool refused[ITEMS_MAX];
+        size_t n = batch_settle(b, refused);
+        Error e = {};
+        int r;
+
+        if (n == 0)
+                return;
+        r = record_refusals(b, refused, n, &e);
+        if (r >= 0)
+                return;
+        if (e.code != r)
+                error_set(&e, r, "cannot write an audit record");
+        for (size_t i = 0; i < b->n; i++)
+                if (refused[i])
+                        b->items[i].e = e;
 }
 
 static void batch_count(const Batch *b) {

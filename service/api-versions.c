@@ -159,13 +159,20 @@ static int name_next(Rotation *n) {
         memcpy(to->name, from->name, sizeof(to->name));
         memcpy(to->path, from->path, sizeof(to->path));
         to->alg = from->alg;
-        to->enabled = from->enabled;
+        to->state = from->state;
         to->version_enabled = true;
         to->version = to->primary_version = from->primary_version + 1;
         to->created = from->created;
         to->version_created = clock_now();
         to->revision = from->revision + 1;
-        return buf_append(&to->description, from->description.data, from->description.len);
+        to->not_before = from->not_before;
+        to->not_after = from->not_after;
+        to->made_schemes = from->made_schemes;
+        to->policy = from->policy;
+        return buf_append(&to->description, from->description.data, from->description.len) < 0 ||
+                               buf_append(&to->labels, from->labels.data, from->labels.len) < 0
+                       ? -ENOMEM
+                       : 0;
 }
 
 static int make_next(Request *req, Rotation *n, Error *e) {
@@ -177,7 +184,7 @@ static int make_next(Request *req, Rotation *n, Error *e) {
                 return r;
         to = n->to;
         r = keystore_generate(req->service->keystore, to->id, to->version, to->alg,
-                              to->alg->schemes, KEY_USAGE_SIGN, &to->spki, &to->sealed, e);
+                              to->made_schemes, KEY_USAGE_SIGN, &to->spki, &to->sealed, e);
         if (r >= 0 && n->certified)
                 r = key_certify(req, to, n->subject, n->days, &n->authority, &n->cert, e);
         return r;
@@ -216,7 +223,7 @@ int api_version_create(Request *req, Error *e) {
 
         r = read_rotation(req, &n, &root, e);
         if (r >= 0)
-                r = key_find(req, 0, &n.from, e);
+                r = key_find_to_change(req, 0, &n.from, e);
         if (r >= 0)
                 r = fill_terms(&n, e);
         if (r >= 0)
@@ -290,7 +297,7 @@ int api_version_change(Request *req, Error *e) {
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0)
-                r = key_find(req, change.version, &before, e);
+                r = key_find_to_change(req, change.version, &before, e);
         if (r >= 0)
                 r = commit_change(req, before, &change, e);
         if (r >= 0)

@@ -18,6 +18,9 @@ int api_key_get(Request *req, Error *e);
 int api_key_create(Request *req, Error *e);
 int api_key_change(Request *req, Error *e);
 
+int api_destruction_create(Request *req, Error *e);
+int api_destruction_cancel(Request *req, Error *e);
+
 int api_version_list(Request *req, Error *e);
 int api_version_create(Request *req, Error *e);
 int api_version_change(Request *req, Error *e);

@@ -14,3 +14,6 @@ uint64_t clock_now(void);
 #define CLOCK_TEXT_MAX 40
 char *clock_text(uint64_t usec, char buf[static CLOCK_TEXT_MAX]);
 char *clock_text_seconds(uint64_t usec, char buf[static CLOCK_TEXT_MAX]);
+
+/* The way back, from the years 1970 to 9999, with any offset; a fraction is dropped.  -EINVAL. */
+int clock_parse(const char *text, uint64_t *ret);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/clock.h"
 #include "service/db/queries.h"
 #include "service/metrics.h"
 
@@ -20,6 +21,7 @@ static void key_free(CacheObject *o) {
         buf_done(&k->sealed);
         buf_done(&k->certificate);
         buf_done(&k->authority);
+        buf_done(&k->labels);
         free(k);
 }
 
@@ -29,6 +31,39 @@ Key *key_new(void) {
         if (k)
                 cache_object_init(&k->object, key_free);
         return k;
+}
+
+/* ---- states ---- */
+
+/* As the database has them. */
+static const char *const state_names[] = {
+        [KEY_DISABLED] = "disabled",
+        [KEY_ENABLED] = "enabled",
+        [KEY_PENDING_DESTRUCTION] = "pending-destruction",
+        [KEY_DESTROYED] = "destroyed",
+};
+
+static const char expired[] = "expired";
+
+const char *key_state_name(const Key *k, uint64_t now) {
+        if (k->state == KEY_ENABLED && k->not_after && now >= k->not_after)
+                return expired;
+        return state_names[k->state];
+}
+
+bool key_state_is_known(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(state_names); i++)
+                if (strcmp(state_names[i], name) == 0)
+                        return true;
+        return strcmp(name, expired) == 0;
+}
+
+/* A word that nobody wrote signs nothing. */
+static KeyState state_by_name(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(state_names); i++)
+                if (strcmp(state_names[i], name) == 0)
+                        return (KeyState) i;
+        return KEY_DISABLED;
 }
 
 bool key_is_below(const Key *k, const char *tsg) {
@@ -48,6 +83,21 @@ static int copy_blob(DbRow *row, int column, Buf *b) {
         return buf_append(b, p, len);
 }
 
+/* From not_before on. */
+static void take_life(DbRow *row, Key *k) {
+        k->not_before = (uint64_t) db_row_int(row, 15);
+        k->not_after = (uint64_t) db_row_int(row, 16);
+        k->made_schemes = (uint32_t) db_row_int(row, 17) ?: k->alg->schemes;
+        k->policy = (KeyPolicy){
+                .schemes = (uint32_t) db_row_int(row, 18),
+                .hashes = (uint64_t) db_row_int(row, 19),
+                .per_hour = (uint32_t) db_row_int(row, 20),
+                .per_day = (uint32_t) db_row_int(row, 21),
+        };
+        k->destroy_at = (uint64_t) db_row_int(row, 22);
+        k->destroyed = (uint64_t) db_row_int(row, 23);
+}
+
 /* The columns of KEY_COLUMNS in db/queries.c. */
 static int key_from_row(DbRow *row, Key *k) {
         int r;
@@ -57,7 +107,7 @@ static int key_from_row(DbRow *row, Key *k) {
         snprintf(k->name, sizeof(k->name), "%s", db_row_text(row, 2));
         snprintf(k->path, sizeof(k->path), "%s", db_row_text(row, 3));
         k->alg = key_alg_by_name(db_row_text(row, 4));
-        k->enabled = strcmp(db_row_text(row, 5), "enabled") == 0;
+        k->state = state_by_name(db_row_text(row, 5));
         k->primary_version = (uint32_t) db_row_int(row, 6);
         k->created = (uint64_t) db_row_int(row, 8);
         k->version = (uint32_t) db_row_int(row, 9);
@@ -66,6 +116,7 @@ static int key_from_row(DbRow *row, Key *k) {
         k->revision = (uint64_t) db_row_int(row, 14);
         if (!k->alg)
                 return -EBADMSG;
+        take_life(row, k);
 
         r = buf_append_str(&k->description, db_row_text(row, 7));
         if (r >= 0)
@@ -92,7 +143,22 @@ static int read_certificates(DbConn *c, Key *k, Error *e) {
                         take_certificates, k, e);
 }
 
-static int read_key(DbConn *c, const char *sql, const char *what, uint32_t version, Key **ret,
+static int take_label(DbRow *row, void *userdata) {
+        json_out_str(userdata, db_row_text(row, 0), db_row_text(row, 1));
+        return 0;
+}
+
+static int read_labels(DbConn *c, Key *k, Error *e) {
+        JsonOut o = JSON_OUT(&k->labels);
+        int r;
+
+        json_begin_object(&o, NULL);
+        r = db_query(c, SQL_KEY_LABELS, DB_ARGS(DB_TEXT(k->path)), take_label, &o, e);
+        json_end_object(&o);
+        return r < 0 ? r : o.r;
+}
+
+static int find_row(DbConn *c, const char *sql, const char *what, uint32_t version, Key **ret,
                     Error *e) {
         _cleanup_(key_unrefp) Key *k = NULL;
         int r;
@@ -103,9 +169,27 @@ static int read_key(DbConn *c, const char *sql, const char *what, uint32_t versi
         r = db_query(c, sql, DB_ARGS(DB_INT(version), DB_TEXT(what)), take_key, k, e);
         if (r <= 0)
                 return r;
-
         r = tsg_chain(c, k->tsg, &k->above, e);
         if (r >= 0)
+                r = read_labels(c, k, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(k);
+        return 0;
+}
+
+int key_read(DbConn *c, const char *id, Key **ret, Error *e) {
+        *ret = NULL;
+        return find_row(c, SQL_KEY_BY_ID, id, 0, ret, e);
+}
+
+static int read_key(DbConn *c, const char *sql, const char *what, uint32_t version, Key **ret,
+                    Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = find_row(c, sql, what, version, &k, e);
+        if (r >= 0 && k)
                 r = read_certificates(c, k, e);
         if (r < 0)
                 return r;
@@ -172,27 +256,61 @@ static int list_row(DbRow *row, void *userdata) {
                 return -ENOMEM;
         r = key_from_row(row, k);
         if (r >= 0)
+                r = read_labels(l->c, k, l->e);
+        if (r >= 0)
                 r = read_certificates(l->c, k, l->e);
         return r < 0 ? r : l->fn(k, l->userdata);
 }
 
-int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
-             int (*fn)(const Key *k, void *userdata), void *userdata, Error *e) {
-        Listing l = { .fn = fn, .userdata = userdata, .e = e };
+/* What is the same in all listings: scope, after, and the prefix four times. */
+#define LIST_ARGS(f, below, behind)                                                                \
+        DB_TEXT((f)->scope), DB_TEXT((f)->after), DB_TEXT((f)->prefix), DB_TEXT((f)->prefix),      \
+                DB_TEXT(below), DB_TEXT(behind)
+
+/* A key is expired from its not_after on, if it is enabled. */
+static int list_by_state(Listing *l, const KeyFilter *f, const char *below, const char *behind,
+                         unsigned limit) {
+        int64_t now = (int64_t) clock_now(), from = 0, to = INT64_MAX;
+        const char *state = f->state;
+
+        if (strcmp(state, expired) == 0) {
+                state = state_names[KEY_ENABLED];
+                to = now;
+        } else if (strcmp(state, state_names[KEY_ENABLED]) == 0)
+                from = now + 1;
+        return db_query(l->c, SQL_KEY_LIST_BY_STATE,
+                        DB_ARGS(LIST_ARGS(f, below, behind), DB_TEXT(state), DB_INT(from),
+                                DB_INT(to), DB_INT(limit)),
+                        list_row, l, l->e);
+}
+
+static int list(Listing *l, const KeyFilter *f, unsigned limit) {
         char below[PATH_MAX_LEN + 2], behind[PATH_MAX_LEN + 2];
-        int r;
 
         /* '0' is the character after '/': all that lies between is below the prefix. */
-        snprintf(below, sizeof(below), "%s/", prefix);
-        snprintf(behind, sizeof(behind), "%s0", prefix);
+        snprintf(below, sizeof(below), "%s/", f->prefix);
+        snprintf(behind, sizeof(behind), "%s0", f->prefix);
+
+        if (f->state)
+                return list_by_state(l, f, below, behind, limit);
+        if (f->label)
+                return db_query(l->c, SQL_KEY_LIST_BY_LABEL,
+                                DB_ARGS(LIST_ARGS(f, below, behind), DB_TEXT(f->label),
+                                        DB_TEXT(f->label_value), DB_INT(limit)),
+                                list_row, l, l->e);
+        return db_query(l->c, SQL_KEY_LIST, DB_ARGS(LIST_ARGS(f, below, behind), DB_INT(limit)),
+                        list_row, l, l->e);
+}
+
+int key_list(Db *db, const KeyFilter *f, unsigned limit, int (*fn)(const Key *k, void *userdata),
+             void *userdata, Error *e) {
+        Listing l = { .fn = fn, .userdata = userdata, .e = e };
+        int r;
 
         r = db_acquire(db, &l.c, e);
         if (r < 0)
                 return r;
-        r = db_query(l.c, SQL_KEY_LIST,
-                     DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_TEXT(prefix), DB_TEXT(prefix),
-                             DB_TEXT(below), DB_TEXT(behind), DB_INT(limit)),
-                     list_row, &l, e);
+        r = list(&l, f, limit);
         db_release(db, l.c);
         return r;
 }
@@ -233,7 +351,10 @@ int key_insert(DbConn *c, const Key *k, Error *e) {
         r = db_exec(c, SQL_KEY_INSERT,
                     DB_ARGS(DB_TEXT(k->id), DB_TEXT(k->tsg), DB_TEXT(k->name), DB_TEXT(k->path),
                             DB_TEXT(k->alg->name), DB_TEXT(buf_str(&k->description)),
-                            DB_INT(k->created)),
+                            DB_INT(k->created), DB_INT(k->not_before), DB_INT(k->not_after),
+                            DB_INT(k->made_schemes), DB_INT(k->policy.schemes),
+                            DB_INT(k->policy.hashes), DB_INT(k->policy.per_hour),
+                            DB_INT(k->policy.per_day)),
                     e);
         if (r == -EEXIST)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a key '%s' already",
@@ -241,9 +362,44 @@ int key_insert(DbConn *c, const Key *k, Error *e) {
         return r < 0 ? r : insert_version(c, k, e);
 }
 
-int key_set_enabled(DbConn *c, const char *id, bool enabled, Error *e) {
-        return db_exec(c, SQL_KEY_SET_STATE,
-                       DB_ARGS(DB_TEXT(enabled ? "enabled" : "disabled"), DB_TEXT(id)), e);
+int key_update(DbConn *c, const Key *k, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_KEY_UPDATE,
+                    DB_ARGS(DB_TEXT(state_names[k->state]), DB_TEXT(buf_str(&k->description)),
+                            DB_INT(k->not_before), DB_INT(k->not_after), DB_INT(k->policy.schemes),
+                            DB_INT(k->policy.hashes), DB_INT(k->policy.per_hour),
+                            DB_INT(k->policy.per_day), DB_TEXT(k->id)),
+                    e);
+        if (r == 0)
+                return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",
+                                      "key '%s' is destroyed, or is to be: it cannot be changed",
+                                      k->path);
+        return r;
+}
+
+static int take_path(DbRow *row, void *userdata) {
+        snprintf(userdata, PATH_MAX_LEN, "%s", db_row_text(row, 3));
+        return 0;
+}
+
+int key_move(DbConn *c, const char *id, const char *tsg, const char *name, Error *e) {
+        char path[PATH_MAX_LEN] = "";
+        int r;
+
+        r = db_exec(c, SQL_KEY_MOVE,
+                    DB_ARGS(DB_TEXT(tsg), DB_TEXT(name), DB_TEXT(tsg), DB_TEXT(name), DB_TEXT(id)),
+                    e);
+        if (r == -EEXIST)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a key '%s' there already",
+                                 name);
+        if (r >= 0)
+                r = db_query(c, SQL_KEY_BY_ID, DB_ARGS(DB_INT(0), DB_TEXT(id)), take_path, path, e);
+        if (r >= 0)
+                r = db_exec(c, SQL_PATH_TAKEN_BY_TSG, DB_ARGS(DB_TEXT(path)), e);
+        if (r > 0)
+                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "a TSG has the name '%s'", path);
+        return r;
 }
 
 int key_add_version(DbConn *c, const Key *k, Error *e) {
@@ -253,7 +409,9 @@ int key_add_version(DbConn *c, const Key *k, Error *e) {
                     DB_ARGS(DB_INT(k->version), DB_TEXT(k->id), DB_INT(k->version - 1)), e);
         if (r == 0)
                 return error_set(e, -CSIGN_E_KEY_CHANGED,
-                                 "somebody else rotated key '%s' at the same time", k->path);
+                                 "somebody else rotated key '%s' at the same time, or is to "
+                                 "destroy it",
+                                 k->path);
         return r < 0 ? r : insert_version(c, k, e);
 }
 
@@ -262,4 +420,100 @@ int key_version_set_enabled(DbConn *c, const char *id, uint32_t version, bool en
                 c, SQL_KEY_VERSION_SET_STATE,
                 DB_ARGS(DB_TEXT(enabled ? "enabled" : "disabled"), DB_TEXT(id), DB_INT(version)),
                 e);
+}
+
+/* ---- labels ---- */
+
+static bool is_label_value(const char *s) {
+        if (strlen(s) > KEY_LABEL_VALUE_MAX)
+                return false;
+        for (; *s; s++)
+                if ((unsigned char) *s < 0x20 || *s == 0x7f)
+                        return false;
+        return true;
+}
+
+int key_labels_check(const json_t *labels, bool nulls, Error *e) {
+        const char *name;
+        json_t *v;
+
+        if (json_object_size(labels) > KEY_LABELS_MAX)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "more than %d labels", KEY_LABELS_MAX);
+        json_object_foreach((json_t *) labels, name, v) {
+                if (!name_is_valid(name))
+                        return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                         "a label's name is 1 to 63 of a-z 0-9 . _ - and begins "
+                                         "with a letter or digit: '%.64s' is not",
+                                         name);
+                if (nulls && json_is_null(v))
+                        continue;
+                if (!json_is_string(v) || !is_label_value(json_string_value(v)))
+                        return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                         "label '%s' wants a text of at most %d bytes, without "
+                                         "control characters",
+                                         name, KEY_LABEL_VALUE_MAX);
+        }
+        return 0;
+}
+
+int key_label(DbConn *c, const char *path, const json_t *labels, Error *e) {
+        const char *name;
+        json_t *v;
+        int r;
+
+        json_object_foreach((json_t *) labels, name, v) {
+                if (json_is_null(v))
+                        r = db_exec(c, SQL_KEY_LABEL_DROP, DB_ARGS(DB_TEXT(path), DB_TEXT(name)),
+                                    e);
+                else
+                        r = db_exec(c, SQL_KEY_LABEL_SET,
+                                    DB_ARGS(DB_TEXT(path), DB_TEXT(name),
+                                            DB_TEXT(json_string_value(v))),
+                                    e);
+                if (r < 0)
+                        return r;
+        }
+        r = db_exec(c, SQL_KEY_LABELS, DB_ARGS(DB_TEXT(path)), e);
+        if (r > KEY_LABELS_MAX)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "key '%s' would have %d labels, of %d",
+                                 path, r, KEY_LABELS_MAX);
+        return r;
+}
+
+/* ---- the end ---- */
+
+int key_destroy_at(DbConn *c, const char *id, uint64_t when, Error *e) {
+        return db_exec(c, SQL_KEY_DESTROY_AT, DB_ARGS(DB_INT(when), DB_TEXT(id)), e);
+}
+
+int key_keep(DbConn *c, const char *id, Error *e) {
+        return db_exec(c, SQL_KEY_KEEP, DB_ARGS(DB_TEXT(id)), e);
+}
+
+int key_destroy(DbConn *c, const char *id, uint64_t now, Error *e) {
+        int r;
+
+        r = db_exec(c, SQL_KEY_DESTROY, DB_ARGS(DB_INT(now), DB_TEXT(id), DB_INT(now)), e);
+        if (r <= 0)
+                return r;
+        return db_exec(c, SQL_KEY_ERASE, DB_ARGS(DB_BLOB("", 0), DB_TEXT(id)), e);
+}
+
+typedef struct Due {
+        char *id, *path;
+} Due;
+
+static int take_due(DbRow *row, void *userdata) {
+        const Due *due = userdata;
+
+        snprintf(due->id, ID_MAX, "%s", db_row_text(row, 0));
+        snprintf(due->path, PATH_MAX_LEN, "%s", db_row_text(row, 1));
+        return 0;
+}
+
+int key_due(Db *db, uint64_t now, char id[static ID_MAX], char path[static PATH_MAX_LEN],
+            Error *e) {
+        Due due = { id, path };
+
+        return db_read(db, SQL_KEY_DUE, DB_ARGS(DB_INT(now)), take_due, &due, e);
 }

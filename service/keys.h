@@ -9,10 +9,24 @@
 #include "lib/alg.h"
 #include "lib/buf.h"
 #include "lib/id.h"
+#include "lib/json.h"
 #include "lib/key-uri.h"
 #include "service/cache.h"
 #include "service/db/db.h"
+#include "service/key-policy.h"
 #include "service/tsg.h"
+
+#define KEY_DESCRIPTION_MAX 1024
+#define KEY_LABELS_MAX      32
+#define KEY_LABEL_VALUE_MAX 128
+
+/* What its manager made of it; whether it is valid now is another matter. */
+typedef enum KeyState {
+        KEY_DISABLED,
+        KEY_ENABLED,
+        KEY_PENDING_DESTRUCTION, /* signs no more, and can still be kept */
+        KEY_DESTROYED,           /* only this row is left, for the log and for whoever verifies */
+} KeyState;
 
 typedef struct Key {
         CacheObject object;
@@ -21,7 +35,8 @@ typedef struct Key {
         char name[NAME_MAX_LEN + 1];
         char path[PATH_MAX_LEN];
         const KeyAlg *alg;
-        bool enabled, version_enabled; /* both, to sign */
+        KeyState state;
+        bool version_enabled; /* and KEY_ENABLED, to sign */
         uint32_t version, primary_version;
         uint64_t created, version_created;
         Buf description;
@@ -30,6 +45,11 @@ typedef struct Key {
         Buf certificate, authority; /* DER; empty: the key has none */
         TsgChain above;             /* its TSG, and those above */
         uint64_t revision; /* of the key, with all that belongs to it: versions, certificates */
+        uint64_t not_before, not_after; /* 0: no such end */
+        uint32_t made_schemes;          /* what it can sign with, sealed with its versions */
+        KeyPolicy policy;
+        uint64_t destroy_at, destroyed; /* 0: not */
+        Buf labels;                     /* as a JSON object, by name; empty: "{}" */
 } Key;
 
 static inline void key_unref(Key *k) {
@@ -37,6 +57,9 @@ static inline void key_unref(Key *k) {
                 cache_object_unref(&k->object);
 }
 DEFINE_CLEANUP(Key, key_unref)
+
+/* "enabled", "expired", "pending-destruction" ...: the word that everybody is told. */
+const char *key_state_name(const Key *k, uint64_t now);
 
 /* Whether the key lies in the TSG or below it. */
 bool key_is_below(const Key *k, const char *tsg);
@@ -51,25 +74,60 @@ typedef struct KeyStorage {
 int key_by_id(const KeyStorage *s, const char *id, uint32_t version, Key **ret, Error *e);
 int key_by_path(const KeyStorage *s, const char *path, uint32_t version, Key **ret, Error *e);
 
-/* Up to limit keys of the scope by path, after `after`; prefix "" or a TSG's or a key's path.  Not
- * cached; the key is valid until fn returns. */
-int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
-             int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
+/* Which keys of the scope to list: of those below prefix ("" for all; a TSG's or a key's path),
+ * that come after `after`, by path.  At most one of label and state. */
+typedef struct KeyFilter {
+        const char *scope, *prefix, *after;
+        const char *label, *label_value; /* label NULL: any */
+        const char *state;               /* as key_state_name(); NULL: all but destroyed ones */
+} KeyFilter;
+
+/* Whether there is such a state. */
+bool key_state_is_known(const char *name);
+
+/* Up to limit of them.  Not cached; the key is valid until fn returns. */
+int key_list(Db *db, const KeyFilter *f, unsigned limit, int (*fn)(const Key *k, void *userdata),
+             void *userdata, Error *e);
 
 /* The same for the versions of one key that are below `before`, the newest first. */
 int key_versions(Db *db, const char *id, uint32_t before, unsigned limit,
                  int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
 
+/* As it is on this connection, at its primary version and without certificates; *ret NULL: there is
+ * none. */
+int key_read(DbConn *c, const char *id, Key **ret, Error *e);
+
+/* Whether {"name": "value", ...} can be labels; null, which takes one away, only with nulls.
+ * -CSIGN_E_BAD_REQUEST. */
+int key_labels_check(const json_t *labels, bool nulls, Error *e);
+
 /* ---- changes, for audit jobs ---- */
 
-/* id, tsg, name, path, alg, version, created, description, spki and sealed.
- * -CSIGN_E_ALREADY_EXISTS. */
+/* All of the key but its certificates and labels.  -CSIGN_E_ALREADY_EXISTS. */
 int key_insert(DbConn *c, const Key *k, Error *e);
-int key_set_enabled(DbConn *c, const char *id, bool enabled, Error *e);
+
+/* Writes state (enabled or disabled), description, validity and policy.  -CSIGN_E_KEY_DESTROYED. */
+int key_update(DbConn *c, const Key *k, Error *e);
+
+/* -CSIGN_E_ALREADY_EXISTS. */
+int key_move(DbConn *c, const char *id, const char *tsg, const char *name, Error *e);
+
+/* Sets the labels that are named, and takes away those whose value is null.  -CSIGN_E_BAD_REQUEST:
+ * these would be too many. */
+int key_label(DbConn *c, const char *path, const json_t *labels, Error *e);
 
 /* Adds k's version, which is one above the primary, and makes it the primary: id, path, version,
- * version_created, spki and sealed.  -CSIGN_E_KEY_CHANGED: another primary is there by now. */
+ * version_created, spki and sealed.  -CSIGN_E_KEY_CHANGED: another primary is there by now, or the
+ * key is to be destroyed. */
 int key_add_version(DbConn *c, const Key *k, Error *e);
 int key_version_set_enabled(DbConn *c, const char *id, uint32_t version, bool enabled, Error *e);
+
+/* The way to the end.  Rows changed: 0 if the key was not in the state for it. */
+int key_destroy_at(DbConn *c, const char *id, uint64_t when, Error *e);
+int key_keep(DbConn *c, const char *id, Error *e);                  /* then it is disabled */
+int key_destroy(DbConn *c, const char *id, uint64_t now, Error *e); /* if it is due */
+
+/* One that is due: 1 and its id and path, or 0. */
+int key_due(Db *db, uint64_t now, char id[static ID_MAX], char path[static PATH_MAX_LEN], Error *e);
 
 Key *key_new(void); /* NULL: no memory */

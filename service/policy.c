@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "service/clock.h"
 #include "service/tsg.h"
 
 static bool has_right(const Principal *p, Right right) {
@@ -62,6 +63,49 @@ int policy_check_key(const Principal *p, const Key *key, const char *asked_path,
         return 0;
 }
 
+static int check_key_state(const Key *k, Error *e) {
+        char when[CLOCK_TEXT_MAX];
+
+        switch (k->state) {
+        case KEY_ENABLED:
+                return 0;
+        case KEY_DISABLED:
+                return error_set_rule(e, -CSIGN_E_KEY_DISABLED, "key-state", "key '%s' is disabled",
+                                      k->path);
+        case KEY_PENDING_DESTRUCTION:
+                return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",
+                                      "key '%s' will be destroyed at %s, and signs no more",
+                                      k->path, clock_text_seconds(k->destroy_at, when));
+        case KEY_DESTROYED:
+                break;
+        }
+        return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",
+                              "key '%s' was destroyed at %s", k->path,
+                              clock_text_seconds(k->destroyed, when));
+}
+
+static int check_version_state(const Key *k, Error *e) {
+        if (k->version_enabled)
+                return 0;
+        return error_set_rule(e, -CSIGN_E_KEY_DISABLED, "version-state",
+                              "version %u of key '%s'%s is disabled", k->version, k->path,
+                              k->version == k->primary_version ? ", its primary one," : "");
+}
+
+static int check_validity(const Key *k, uint64_t now, Error *e) {
+        char when[CLOCK_TEXT_MAX];
+
+        if (now < k->not_before)
+                return error_set_rule(e, -CSIGN_E_KEY_EXPIRED, "key-validity",
+                                      "key '%s' is not valid before %s", k->path,
+                                      clock_text_seconds(k->not_before, when));
+        if (k->not_after && now >= k->not_after)
+                return error_set_rule(e, -CSIGN_E_KEY_EXPIRED, "key-validity",
+                                      "key '%s' has expired at %s", k->path,
+                                      clock_text_seconds(k->not_after, when));
+        return 0;
+}
+
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
                       const char **ret_rule, Error *e) {
         int r;
@@ -74,15 +118,15 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
         r = policy_check_key(p, key, NULL, e);
         if (r < 0)
                 return r;
-        if (!key->enabled)
-                return error_set_rule(e, -CSIGN_E_KEY_DISABLED, "key-state", "key '%s' is disabled",
-                                      key->path);
-        if (!key->version_enabled)
-                return error_set_rule(
-                        e, -CSIGN_E_KEY_DISABLED, "version-state",
-                        "version %u of key '%s'%s is disabled", key->version, key->path,
-                        key->version == key->primary_version ? ", its primary one," : "");
-        r = sign_request_check(req, key->alg, e);
+        r = check_key_state(key, e);
+        if (r >= 0)
+                r = check_version_state(key, e);
+        if (r >= 0)
+                r = check_validity(key, clock_now(), e);
+        if (r >= 0)
+                r = sign_request_check(req, key->alg, e);
+        if (r >= 0)
+                r = key_policy_check(&key->policy, req, key->path, e);
         if (r < 0)
                 return r;
 

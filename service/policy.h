@@ -43,8 +43,10 @@ int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error 
 
 /* Whether p may sign req with the key; key NULL: there is no such row.  *ret_rule names what
  * allowed it. -CSIGN_E_KEY_NOT_FOUND and -CSIGN_E_OUT_OF_SCOPE (rule "scope"),
- * -CSIGN_E_KEY_DISABLED ("key-state"), -CSIGN_E_NOT_PERMITTED, and those of sign_request_check().
- */
+ * -CSIGN_E_KEY_DISABLED ("key-state", "version-state"), -CSIGN_E_KEY_DESTROYED ("key-state"),
+ * -CSIGN_E_KEY_EXPIRED ("key-validity"), -CSIGN_E_UNSUPPORTED_SCHEME ("usage-scheme"),
+ * -CSIGN_E_NOT_PERMITTED, and those of sign_request_check().  How often the key may sign is
+ * audit/usage.h's. */
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
                       const char **ret_rule, Error *e);
 

@@ -39,6 +39,8 @@ static void write_members(JsonOut *o, const Error *e) {
         if (e->request_id[0])
                 json_out_str(o, "request_id", e->request_id);
         json_out_str(o, "advice", info->advice);
+        if (e->retry_after)
+                json_out_u64(o, "retry_after", e->retry_after);
 }
 
 void problem_write(JsonOut *o, const char *name, const Error *e) {

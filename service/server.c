@@ -270,6 +270,7 @@ static void set_headers(const Exchange *x) {
         struct evkeyvalq *headers = evhttp_request_get_output_headers(x->http);
         const Request *req = &x->request;
         char etag[REVISION_ETAG_MAX];
+        char seconds[16];
 
         evhttp_add_header(headers, "Content-Type", req->reply_type);
         evhttp_add_header(headers, "X-Request-Id", req->request_id);
@@ -278,8 +279,10 @@ static void set_headers(const Exchange *x) {
                 evhttp_add_header(headers, "ETag", revision_etag(req->etag, etag));
         if (req->status == 401)
                 evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
-        if (req->status == 429 || req->status == 503)
-                evhttp_add_header(headers, "Retry-After", "1");
+        if (req->status == 429 || req->status == 503) {
+                snprintf(seconds, sizeof(seconds), "%u", req->error.retry_after ?: 1);
+                evhttp_add_header(headers, "Retry-After", seconds);
+        }
         if (req->repeated)
                 evhttp_add_header(headers, "Idempotency-Replayed", "true");
         if (x->loop->stopping)

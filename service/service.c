@@ -32,6 +32,8 @@ static int open_all(Service *s, Error *e) {
                 r = audit_open(&s->audit, s->db, e);
         if (r >= 0)
                 r = keystore_open(&s->keystore, s->config.keystore_socket, e);
+        if (r >= 0)
+                r = destroyer_start(&s->destroyer, s->db, s->audit, s->key_cache, e);
         if (r < 0)
                 return r;
 
@@ -52,6 +54,7 @@ int service_open(Service *s, Config *config, Error *e) {
 }
 
 void service_close(Service *s) {
+        destroyer_stop(s->destroyer);
         keystore_close(s->keystore);
         audit_close(s->audit);
         db_close(s->db);

@@ -7,6 +7,7 @@
 #include "service/authn.h"
 #include "service/config.h"
 #include "service/db/db.h"
+#include "service/destroyer.h"
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
 
@@ -18,6 +19,7 @@ typedef struct Service {
         Cache *key_cache, *principal_cache;
         KeyStorage keys;
         Authn authn;
+        Destroyer *destroyer;
 } Service;
 
 /* Takes over config, also on failure.  The database must be there: -ENOENT says to run init. */

@@ -6,6 +6,7 @@
 #include "lib/json.h"
 #include "lib/sign.h"
 #include "service/audit/idempotency.h"
+#include "service/audit/usage.h"
 #include "service/keys.h"
 
 #define CALLER_MAX 2048 /* bytes of evidence */
@@ -29,6 +30,7 @@ typedef struct SignItem {
         const char *rule; /* what allowed it */
         Buf signature;
         Idempotency idempotency; /* what is kept of it, if it has a key */
+        UsageLimit limit;        /* key_id NULL: its key has none */
         bool repeated;           /* request_id and signature are the first answer's */
         Error e;                 /* code 0: allowed */
 } SignItem;

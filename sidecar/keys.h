@@ -30,7 +30,7 @@ typedef struct Key {
         char path[PATH_MAX_LEN];
         uint32_t version;
         const KeyAlg *alg;
-        char state[16];
+        char state[24];
         Buf spki;
         uint8_t spki_hash[SPKI_HASH_SIZE];
         EVP_PKEY *public_key; /* NULL in listings */

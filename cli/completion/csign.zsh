@@ -30,7 +30,7 @@ _csign() {
         elif [[ ${words[CURRENT-1]} == (--key|-key) || ${words[CURRENT]} == csign:* || $verb[1] == (ref|cert) ]]; then
                 keys=(${(f)"$(csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p')"})
                 compadd -a keys
-        elif [[ "$verb" == key\ (show|rotate|versions|enable|disable) ]]; then
+        elif [[ "$verb" == key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction) ]]; then
                 keys=(${(f)"$(csign key list 2>/dev/null | sed -n 's/^\([a-z0-9][^ ]*\/[^ ]*\) .*/\1/p')"})
                 compadd -a keys
         else

@@ -78,6 +78,19 @@ int audit_head(Db *db, AuditHead *ret, Error *e) {
 
 /* ---- one group ---- */
 
+/* 1: counted; 0: one too many, and no answer is kept either. */
+static int count_usage(Audit *a, AuditRecord *rec, const AuditHead *head, Error *e) {
+        int r;
+
+        r = usage_take(a->writer, rec->limit, e);
+        if (r < 0)
+                return r;
+        rec->limited = r == 0;
+        if (rec->limited && rec->idempotency)
+                r = db_exec(a->writer, SQL_IDEMPOTENCY_DROP, DB_ARGS(DB_INT(head->number + 1)), e);
+        return r < 0 ? r : !rec->limited;
+}
+
 static int append_record(Audit *a, AuditRecord *rec, AuditHead *head, Error *e) {
         uint8_t hash[SHA256_SIZE];
         int r;
@@ -89,6 +102,11 @@ static int append_record(Audit *a, AuditRecord *rec, AuditHead *head, Error *e) 
                 rec->repeated = r == 0;
                 if (rec->repeated)
                         return 0;
+        }
+        if (rec->limit) {
+                r = count_usage(a, rec, head, e);
+                if (r <= 0)
+                        return r;
         }
 
         sha256_2(head->hash, SHA256_SIZE, rec->entry.data, rec->entry.len, hash);

@@ -15,6 +15,7 @@
 #include "lib/error.h"
 #include "lib/id.h"
 #include "service/audit/idempotency.h"
+#include "service/audit/usage.h"
 #include "service/db/db.h"
 #include "service/digest.h"
 
@@ -23,9 +24,11 @@ typedef struct AuditRecord {
         char key_id[ID_MAX];            /* "" or what the record is found by */
         char request_id[ID_MAX];        /* likewise */
         const Idempotency *idempotency; /* NULL, or the answer to keep with it */
+        const UsageLimit *limit;        /* NULL, or the limit that it counts for */
 
         /* Set by audit_commit(). */
         bool repeated; /* the idempotency key was used before: the record was not written */
+        bool limited;  /* it would have been one too many: likewise */
         uint64_t number;
         uint8_t hash[SHA256_SIZE];
 } AuditRecord;

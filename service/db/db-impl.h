@@ -24,6 +24,8 @@ typedef struct DbOps {
         int (*begin)(DbConn *c, Error *e);
         int (*commit)(DbConn *c, Error *e);
         void (*rollback)(DbConn *c);
+        /* As db_purge(). */
+        int (*purge)(DbConn *c, Error *e);
         /* Gives a created database its name. */
         int (*publish)(const char *location, Error *e);
 } DbOps;

@@ -181,6 +181,14 @@ void db_rollback(DbConn *c) {
         c->ops->rollback(c);
 }
 
+int db_purge(Db *db, Error *e) {
+        _cleanup_(db_conn_closep) DbConn *c = NULL;
+        int r;
+
+        r = db_writer(db, &c, e);
+        return r < 0 ? r : c->ops->purge(c, e);
+}
+
 int db_savepoint(DbConn *c, Error *e) {
         return db_exec(c, SQL_SAVEPOINT, DB_NO_ARGS, e);
 }

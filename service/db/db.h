@@ -72,6 +72,10 @@ int db_begin(DbConn *c, Error *e);
 int db_commit(DbConn *c, Error *e); /* durable when it returned 0 */
 void db_rollback(DbConn *c);
 
+/* What was deleted or written over is gone from the database's files, too.  Not in a transaction.
+ * -EBUSY: later. */
+int db_purge(Db *db, Error *e);
+
 /* A part of a transaction that can be undone alone. */
 int db_savepoint(DbConn *c, Error *e);
 int db_savepoint_keep(DbConn *c, Error *e);

@@ -104,7 +104,33 @@ static const char *const step_revision[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1, step_2, step_3, step_revision };
+/* A key's whole life: validity, usage policy, labels, destruction.  0: no limit, or not yet. Labels
+ * hang on the path, so that they are found in the order of listings. */
+static const char *const step_key_life[] = {
+        "ALTER TABLE keys ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN not_after BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN made_schemes BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN schemes BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN hashes BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN per_hour BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN per_day BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN destroy_at BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN destroyed BIGINT NOT NULL DEFAULT 0",
+        "CREATE INDEX keys_state ON keys (state, path)",
+        "CREATE INDEX keys_destroy_at ON keys (destroy_at) WHERE destroy_at > 0",
+        "CREATE TABLE key_labels ("
+        " path TEXT NOT NULL REFERENCES keys (path) ON UPDATE CASCADE, name TEXT NOT NULL,"
+        " value TEXT NOT NULL, PRIMARY KEY (path, name))",
+        "CREATE INDEX key_labels_value ON key_labels (name, value, path)",
+        /* Of keys with a limit: signatures in the hour and the day that are counted. */
+        "CREATE TABLE key_usage ("
+        " key_id TEXT PRIMARY KEY REFERENCES keys (id), hour BIGINT NOT NULL, in_hour BIGINT NOT "
+        "NULL,"
+        " day BIGINT NOT NULL, in_day BIGINT NOT NULL)",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1, step_2, step_3, step_revision, step_key_life };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

@@ -85,34 +85,70 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
 
 #define KEY_COLUMNS                                                                                \
         "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
-        "k.created, v.version, v.spki, v.sealed, v.state, v.created, k.revision"
+        "k.created, v.version, v.spki, v.sealed, v.state, v.created, k.revision, k.not_before, "   \
+        "k.not_after, k.made_schemes, k.schemes, k.hashes, k.per_hour, k.per_day, k.destroy_at, "  \
+        "k.destroyed"
 #define KEY_AT_VERSION                                                                             \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
 
+#define KEY_PRIMARY                                                                                \
+        " FROM keys k JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "   \
+        "JOIN tsg_closure c ON c.descendant = k.tsg "
+#define KEY_UNDER_PREFIX "AND (? = '' OR k.path = ? OR (k.path > ? AND k.path < ?)) "
+/* A key without an end of its validity never passes it. */
+#define KEY_ENDS                                                                                   \
+        "AND CASE WHEN k.not_after = 0 THEN 9223372036854775807 ELSE k.not_after END "             \
+        "BETWEEN ? AND ? "
+
 const char SQL_KEY_INSERT[] =
-        "INSERT INTO keys (id, tsg, name, path, algorithm, description, created, primary_version) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 1)";
+        "INSERT INTO keys (id, tsg, name, path, algorithm, description, created, primary_version, "
+        "not_before, not_after, made_schemes, schemes, hashes, per_hour, per_day) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)";
 const char SQL_KEY_VERSION_INSERT[] =
         "INSERT INTO key_versions (key_id, version, spki, sealed, created) VALUES (?, ?, ?, ?, ?)";
 const char SQL_KEY_BY_ID[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.id = ?";
 const char SQL_KEY_BY_PATH[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.path = ?";
 const char SQL_KEY_LIST[] =
-        "SELECT " KEY_COLUMNS " FROM keys k "
-        "JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "
-        "JOIN tsg_closure c ON c.descendant = k.tsg "
-        "WHERE c.ancestor = ? AND k.path > ? "
-        "AND (? = '' OR k.path = ? OR (k.path > ? AND k.path < ?)) ORDER BY k.path LIMIT ?";
+        "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE c.ancestor = ? AND k.path > ? " KEY_UNDER_PREFIX
+        "AND k.state <> 'destroyed' ORDER BY k.path LIMIT ?";
+const char SQL_KEY_LIST_BY_STATE[] =
+        "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE c.ancestor = ? AND k.path > ? " KEY_UNDER_PREFIX
+        "AND k.state = ? " KEY_ENDS "ORDER BY k.path LIMIT ?";
+const char SQL_KEY_LIST_BY_LABEL[] =
+        "SELECT " KEY_COLUMNS KEY_PRIMARY "JOIN key_labels l ON l.path = k.path "
+        "WHERE c.ancestor = ? AND l.path > ? " KEY_UNDER_PREFIX
+        "AND l.name = ? AND l.value = ? AND k.state <> 'destroyed' ORDER BY l.path LIMIT ?";
 const char SQL_KEY_VERSIONS[] = "SELECT " KEY_COLUMNS " FROM keys k "
                                 "JOIN key_versions v ON v.key_id = k.id "
                                 "WHERE k.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?";
 const char SQL_KEY_TOUCH[] =
         "UPDATE keys SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
-const char SQL_KEY_SET_STATE[] = "UPDATE keys SET state = ? WHERE id = ?";
+const char SQL_KEY_UPDATE[] =
+        "UPDATE keys SET state = ?, description = ?, not_before = ?, not_after = ?, schemes = ?, "
+        "hashes = ?, per_hour = ?, per_day = ? "
+        "WHERE id = ? AND state IN ('enabled', 'disabled')";
+const char SQL_KEY_MOVE[] = "UPDATE keys SET tsg = ?, name = ?, path = (SELECT path FROM tsgs "
+                            "WHERE id = ?) || '/' || ? "
+                            "WHERE id = ?";
 const char SQL_KEY_SET_PRIMARY[] =
-        "UPDATE keys SET primary_version = ? WHERE id = ? AND primary_version = ?";
+        "UPDATE keys SET primary_version = ? WHERE id = ? AND primary_version = ? "
+        "AND state IN ('enabled', 'disabled')";
 const char SQL_KEY_VERSION_SET_STATE[] =
         "UPDATE key_versions SET state = ? WHERE key_id = ? AND version = ?";
+const char SQL_KEY_LABELS[] = "SELECT name, value FROM key_labels WHERE path = ? ORDER BY name";
+const char SQL_KEY_LABEL_SET[] = "INSERT INTO key_labels (path, name, value) VALUES (?, ?, ?) "
+                                 "ON CONFLICT (path, name) DO UPDATE SET value = excluded.value";
+const char SQL_KEY_LABEL_DROP[] = "DELETE FROM key_labels WHERE path = ? AND name = ?";
+const char SQL_KEY_DESTROY_AT[] = "UPDATE keys SET state = 'pending-destruction', destroy_at = ? "
+                                  "WHERE id = ? AND state IN ('enabled', 'disabled')";
+const char SQL_KEY_KEEP[] = "UPDATE keys SET state = 'disabled', destroy_at = 0 "
+                            "WHERE id = ? AND state = 'pending-destruction'";
+const char SQL_KEY_DUE[] =
+        "SELECT id, path FROM keys WHERE destroy_at > 0 AND destroy_at <= ? LIMIT 1";
+const char SQL_KEY_DESTROY[] = "UPDATE keys SET state = 'destroyed', destroy_at = 0, destroyed = ? "
+                               "WHERE id = ? AND state = 'pending-destruction' AND destroy_at <= ?";
+const char SQL_KEY_ERASE[] = "UPDATE key_versions SET sealed = ? WHERE key_id = ?";
 const char SQL_PATH_TAKEN_BY_KEY[] = "SELECT 1 FROM keys WHERE path = ?";
 const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
 
@@ -146,6 +182,21 @@ const char SQL_AUDIT_LIST_BY_KEY[] =
 const char SQL_AUDIT_LIST_BY_REQUEST[] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE request_id = ? "
                                          "AND number > ? ORDER BY number LIMIT ?";
 
+/* ---- signatures counted ---- */
+
+/* A clock that was set back does not begin a new hour: what was counted stays counted. */
+const char SQL_USAGE_TAKE[] =
+        "INSERT INTO key_usage (key_id, hour, in_hour, day, in_day) VALUES (?, ?, 1, ?, 1) "
+        "ON CONFLICT (key_id) DO UPDATE SET "
+        "in_hour = CASE WHEN excluded.hour > key_usage.hour THEN 1 ELSE key_usage.in_hour + 1 END, "
+        "hour = CASE WHEN excluded.hour > key_usage.hour THEN excluded.hour ELSE key_usage.hour "
+        "END, "
+        "in_day = CASE WHEN excluded.day > key_usage.day THEN 1 ELSE key_usage.in_day + 1 END, "
+        "day = CASE WHEN excluded.day > key_usage.day THEN excluded.day ELSE key_usage.day END "
+        "WHERE (excluded.hour > key_usage.hour OR key_usage.in_hour < ?) "
+        "AND (excluded.day > key_usage.day OR key_usage.in_day < ?)";
+const char SQL_USAGE[] = "SELECT hour, in_hour, day, in_day FROM key_usage WHERE key_id = ?";
+
 /* ---- kept answers ---- */
 
 const char SQL_IDEMPOTENCY_INSERT[] =
@@ -159,3 +210,4 @@ const char SQL_IDEMPOTENCY_EXPIRE[] =
         "DELETE FROM idempotency WHERE record IN "
         "(SELECT record FROM idempotency ORDER BY record LIMIT ?) AND expires <= ?";
 const char SQL_IDEMPOTENCY_OLDEST[] = "SELECT expires FROM idempotency ORDER BY record LIMIT 1";
+const char SQL_IDEMPOTENCY_DROP[] = "DELETE FROM idempotency WHERE record = ?";

@@ -49,17 +49,31 @@ extern const char SQL_ASSERTION_INSERT[]; /* account, jti, expires */
 extern const char SQL_ASSERTION_EXPIRE[]; /* now */
 
 /* keys.  Columns: see the constant KEY_COLUMNS in queries.c */
-extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, description, created */
+extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, description, created, not
+                                       before, not after, made schemes, schemes, hashes, per hour,
+                                       per day */
 extern const char SQL_KEY_VERSION_INSERT[]; /* key, version, spki, sealed, created */
 extern const char SQL_KEY_BY_ID[];          /* version or 0, id */
 extern const char SQL_KEY_BY_PATH[];        /* version or 0, path */
 extern const char
         SQL_KEY_LIST[]; /* scope, after path, prefix, prefix, prefix + "/", prefix + "0", limit */
-extern const char SQL_KEY_VERSIONS[]; /* id, below version, limit */
+extern const char SQL_KEY_LIST_BY_STATE[]; /* ... state, ends from, ends to, limit */
+extern const char SQL_KEY_LIST_BY_LABEL[]; /* ... name, value, limit */
+extern const char SQL_KEY_VERSIONS[];      /* id, below version, limit */
 extern const char SQL_KEY_TOUCH[];
-extern const char SQL_KEY_SET_STATE[];         /* state, id */
+extern const char SQL_KEY_UPDATE[]; /* state, description, not before, not after, schemes, hashes,
+                                       per hour, per day, id */
+extern const char SQL_KEY_MOVE[];   /* tsg, name, tsg, name, id */
 extern const char SQL_KEY_SET_PRIMARY[];       /* version, id, version that it was */
 extern const char SQL_KEY_VERSION_SET_STATE[]; /* state, key, version */
+extern const char SQL_KEY_LABELS[];            /* path; name, value */
+extern const char SQL_KEY_LABEL_SET[];         /* path, name, value */
+extern const char SQL_KEY_LABEL_DROP[];        /* path, name */
+extern const char SQL_KEY_DESTROY_AT[];        /* when, id */
+extern const char SQL_KEY_KEEP[];              /* id */
+extern const char SQL_KEY_DUE[];               /* now; id, path */
+extern const char SQL_KEY_DESTROY[];           /* now, id, now */
+extern const char SQL_KEY_ERASE[];             /* nothing, as a blob; key */
 extern const char SQL_PATH_TAKEN_BY_KEY[];     /* path */
 extern const char SQL_PATH_TAKEN_BY_TSG[];     /* path */
 
@@ -77,6 +91,11 @@ extern const char SQL_AUDIT_LIST[];            /* after, limit */
 extern const char SQL_AUDIT_LIST_BY_KEY[];     /* key, after, limit */
 extern const char SQL_AUDIT_LIST_BY_REQUEST[]; /* request id, after, limit */
 
+/* signatures of keys with a limit.  hour and day: numbers of them since 1970 */
+extern const char SQL_USAGE_TAKE[]; /* key, hour, day, per hour, per day; changes nothing if one
+                                       more would be too many */
+extern const char SQL_USAGE[];      /* key; hour, in it, day, in it */
+
 /* answers that are kept for who asks again */
 extern const char SQL_IDEMPOTENCY_INSERT[]; /* record, principal, key, request, status, answer,
                                                expires; changes nothing if the key was used */
@@ -84,3 +103,4 @@ extern const char SQL_IDEMPOTENCY_FIND[];   /* principal, key; request, record, 
                                                record's hash, record's request id */
 extern const char SQL_IDEMPOTENCY_EXPIRE[]; /* how many of the oldest to look at, now */
 extern const char SQL_IDEMPOTENCY_OLDEST[]; /* expires */
+extern const char SQL_IDEMPOTENCY_DROP[];   /* record */

@@ -16,7 +16,7 @@
 
 #define FILE_NAME       "csign.db"
 #define BUSY_TIMEOUT_MS 10000
-#define STATEMENTS_MAX  128 /* a power of two, well above the number of constants in queries.h */
+#define STATEMENTS_MAX  512 /* a power of two, well above the number of constants in queries.h */
 
 typedef struct Sqlite {
         DbConn conn;
@@ -100,7 +100,7 @@ static int set_up(Sqlite *s, DbMode mode, Error *e) {
         static const char both[] = "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; "
                                    "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;";
         static const char writing[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-                                      "PRAGMA wal_autocheckpoint=4000;";
+                                      "PRAGMA wal_autocheckpoint=4000; PRAGMA secure_delete=ON;";
         int rc;
 
         sqlite3_extended_result_codes(s->db, 1);
@@ -281,6 +281,16 @@ static void sqlite_rollback(DbConn *c) {
                 (void) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* Deleted content is overwritten in the pages (secure_delete); older copies of the pages are in the
+ * log until it is cut off. */
+static int sqlite_purge(DbConn *c, Error *e) {
+        Sqlite *s = sqlite_of(c);
+        int rc;
+
+        rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        return rc == SQLITE_OK ? 0 : fail(s, rc, "truncating the log", e);
+}
+
 int64_t db_row_int(DbRow *row, int column) {
         return sqlite3_column_int64(row->stmt, column);
 }
@@ -306,5 +316,6 @@ const DbOps db_sqlite = {
         .begin = sqlite_begin,
         .commit = sqlite_commit,
         .rollback = sqlite_rollback,
+        .purge = sqlite_purge,
         .publish = sqlite_publish,
 };

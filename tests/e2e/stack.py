@@ -72,6 +72,7 @@ PACKAGES = {
     "mkimage": "u-boot-tools",
     "dtc": "device-tree-compiler",
     "fdtget": "device-tree-compiler",
+    "script": "bsdutils",
 }
 
 SANITIZER_REPORT = re.compile(

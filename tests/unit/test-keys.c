@@ -113,7 +113,7 @@ static void versions_are_disabled_one_by_one(void **state) {
                 _cleanup_(key_unrefp) Key *k = read_version(s, n);
 
                 assert_int_equal(k->version_enabled, n != 2);
-                assert_true(k->enabled);
+                assert_int_equal(k->state, KEY_ENABLED);
         }
         assert_int_equal(key_version_set_enabled(c, ID, 2, true, &e), 1);
         _cleanup_(key_unrefp) Key *again = read_version(s, 2);
@@ -183,7 +183,7 @@ static void an_old_database_is_brought_up_to_date(void **state) {
         assert_int_equal(key_by_path(&storage, PATH, 0, &k, &e), 0);
         assert_non_null(k);
         assert_int_equal(k->version, 1);
-        assert_true(k->enabled && k->version_enabled);
+        assert_true(k->state == KEY_ENABLED && k->version_enabled);
         assert_true(k->spki.len > 0 && k->sealed.len > 0 && k->certificate.len > 0);
         assert_int_equal(k->version_created, k->created);
 }

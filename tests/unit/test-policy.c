@@ -20,7 +20,7 @@ static Key key(bool enabled, bool version_enabled) {
                 .tsg = "tsg_mobile",
                 .path = "acme/mobile/release",
                 .alg = key_alg_by_name("P-256"),
-                .enabled = enabled,
+                .state = enabled ? KEY_ENABLED : KEY_DISABLED,
                 .version_enabled = version_enabled,
                 .above = { .n = 3, .ids = { "tsg_top", "tsg_acme", "tsg_mobile" } },
         };
@@ -130,6 +130,47 @@ static void signing_is_decided_in_order(void **state) {
         }
 }
 
+/* What stops a key besides being disabled, in the order in which it is looked for. */
+static void a_key_signs_in_its_life_alone(void **state) {
+        const uint64_t past = 1, future = (uint64_t) 253402300799 * 1000000;
+        const struct {
+                KeyState state;
+                uint64_t not_before, not_after;
+                KeyPolicy policy;
+                int expect;
+                const char *rule;
+        } cases[] = {
+                { KEY_ENABLED, past, future, {}, 0, "" },
+                { KEY_ENABLED, future, 0, {}, -CSIGN_E_KEY_EXPIRED, "key-validity" },
+                { KEY_ENABLED, 0, past, {}, -CSIGN_E_KEY_EXPIRED, "key-validity" },
+                { KEY_DISABLED, 0, past, {}, -CSIGN_E_KEY_DISABLED, "key-state" },
+                { KEY_PENDING_DESTRUCTION, 0, past, {}, -CSIGN_E_KEY_DESTROYED, "key-state" },
+                { KEY_DESTROYED, 0, 0, {}, -CSIGN_E_KEY_DESTROYED, "key-state" },
+                { KEY_ENABLED, 0, 0, { .schemes = SCHEME_BIT(SCHEME_ECDSA) }, 0, "" },
+                { KEY_ENABLED,
+                  0,
+                  0,
+                  { .hashes = HASH_BIT(hash_alg_by_name("SHA384")) },
+                  -CSIGN_E_UNSUPPORTED_SCHEME,
+                  "usage-scheme" },
+        };
+        Principal p = principal(PRINCIPAL_ACCOUNT, ROLE_NONE, "tsg_acme", "acme");
+        SignRequest req = request(SCHEME_ECDSA, "SHA256", 32);
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Key k = key(true, true);
+                const char *rule = NULL;
+                Error e = {};
+
+                k.state = cases[i].state;
+                k.not_before = cases[i].not_before;
+                k.not_after = cases[i].not_after;
+                k.policy = cases[i].policy;
+                assert_int_equal(policy_check_sign(&p, &k, &req, &rule, &e), cases[i].expect);
+                assert_string_equal(e.rule, cases[i].rule);
+        }
+}
+
 static void no_row_and_no_reach_are_the_same_words(void **state) {
         Principal p = principal(PRINCIPAL_ACCOUNT, ROLE_NONE, "tsg_web", "acme/web");
         SignRequest req = request(SCHEME_ECDSA, "SHA256", 32);
@@ -181,6 +222,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(rights_are_by_kind_and_role),
                 cmocka_unit_test(signing_is_decided_in_order),
+                cmocka_unit_test(a_key_signs_in_its_life_alone),
                 cmocka_unit_test(no_row_and_no_reach_are_the_same_words),
                 cmocka_unit_test(an_administrator_signs_nothing),
                 cmocka_unit_test(words_depend_on_the_asked_path_alone),

@@ -228,7 +228,7 @@ static void malformed_keys_are_refused(void **state) {
                 { KEY_ID, "/a", "P-256", "enabled", "1", "" },
                 { KEY_ID, "", "P-256", "enabled", "1", "" },
                 { KEY_ID, "a", "P-257", "enabled", "1", "" },
-                { KEY_ID, "a", "P-256", "neither-of-the-two", "1", "" },
+                { KEY_ID, "a", "P-256", "longer-than-any-state-there-is", "1", "" },
                 { KEY_ID, "a", "P-256", "enabled", "0", "" },
                 { KEY_ID, "a", "P-256", "enabled", "1", ",\"certificates\":[7]" },
                 { KEY_ID, "a", "P-256", "enabled", "1",
