@@ -87,6 +87,19 @@ int key_find(Request *req, uint32_t version, Key **ret, Error *e) {
         return 0;
 }
 
+int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e) {
+        _cleanup_(key_unrefp) Key *k = NULL;
+        int r;
+
+        r = key_find(req, version, &k, e);
+        if (r >= 0)
+                r = policy_check_on(req->principal, RIGHT_WRITE(KEYS), &k->above, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(k);
+        return 0;
+}
+
 int api_key_get(Request *req, Error *e) {
         _cleanup_(key_unrefp) Key *k = NULL;
         uint64_t version;
@@ -128,16 +141,18 @@ static int list_key(const Key *k, void *userdata) {
 }
 
 int api_key_list(Request *req, Error *e) {
+        Right right = req->principal->may_sign ? RIGHT_SIGN : RIGHT_VIEW(KEYS);
         char prefix[PATH_MAX_LEN];
+        const Root *root;
         Page page;
         int r;
 
         r = request_path(req, "prefix", prefix, e);
         if (r >= 0)
                 r = page_begin(&page, req, "keys", e);
-        if (r >= 0)
-                r = key_list(req->service->db, req->principal->tsg, prefix, page.after,
-                             page.left + 1, list_key, &page, e);
+        while (r >= 0 && (root = page_root(&page, right)))
+                r = key_list(req->service->db, root, prefix, page.after, page.left + 1, list_key,
+                             &page, e);
         return r < 0 ? r : page_end(&page);
 }
 
@@ -221,6 +236,8 @@ static int place_key(Request *req, NewKey *n, Error *e) {
         r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, &tsg, e);
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_WRITE(KEYS), tsg.id, e);
         if (r >= 0)
                 r = key_by_path(&req->service->keys, k->path, 0, &taken, e);
         if (r >= 0 && taken)
@@ -360,7 +377,7 @@ int api_key_change(Request *req, Error *e) {
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0)
-                r = key_find(req, 0, &before, e);
+                r = key_find_to_change(req, 0, &before, e);
         if (r >= 0)
                 r = commit_change(req, before, &change, e);
         if (r >= 0)

@@ -11,6 +11,9 @@
  * -CSIGN_E_KEY_NOT_FOUND. */
 int key_find(Request *req, uint32_t version, Key **ret, Error *e);
 
+/* The same, if the principal may change keys there, too. */
+int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e);
+
 void key_write(JsonOut *o, const Key *k);
 int key_reply(Request *req, const Key *k);
 

@@ -216,7 +216,7 @@ int api_version_create(Request *req, Error *e) {
 
         r = read_rotation(req, &n, &root, e);
         if (r >= 0)
-                r = key_find(req, 0, &n.from, e);
+                r = key_find_to_change(req, 0, &n.from, e);
         if (r >= 0)
                 r = fill_terms(&n, e);
         if (r >= 0)
@@ -290,7 +290,7 @@ int api_version_change(Request *req, Error *e) {
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0)
-                r = key_find(req, change.version, &before, e);
+                r = key_find_to_change(req, change.version, &before, e);
         if (r >= 0)
                 r = commit_change(req, before, &change, e);
         if (r >= 0)

@@ -31,13 +31,6 @@ Key *key_new(void) {
         return k;
 }
 
-bool key_is_below(const Key *k, const char *tsg) {
-        for (size_t i = 0; i < k->above.n; i++)
-                if (strcmp(k->above.ids[i], tsg) == 0)
-                        return true;
-        return false;
-}
-
 /* ---- rows ---- */
 
 static int copy_blob(DbRow *row, int column, Buf *b) {
@@ -176,23 +169,24 @@ static int list_row(DbRow *row, void *userdata) {
         return r < 0 ? r : l->fn(k, l->userdata);
 }
 
-int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
+int key_list(Db *db, const Root *root, const char *prefix, const char *after, unsigned limit,
              int (*fn)(const Key *k, void *userdata), void *userdata, Error *e) {
         Listing l = { .fn = fn, .userdata = userdata, .e = e };
-        char below[PATH_MAX_LEN + 2], behind[PATH_MAX_LEN + 2];
+        PathRange range;
         int r;
 
-        /* '0' is the character after '/': all that lies between is below the prefix. */
-        snprintf(below, sizeof(below), "%s/", prefix);
-        snprintf(behind, sizeof(behind), "%s0", prefix);
+        if (path_is_below(prefix, root->path))
+                path_range(root->id, prefix, after, &range);
+        else if (path_is_below(root->path, prefix))
+                path_range(root->id, root->path, after, &range);
+        else
+                return 0;
 
         r = db_acquire(db, &l.c, e);
         if (r < 0)
                 return r;
-        r = db_query(l.c, SQL_KEY_LIST,
-                     DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_TEXT(prefix), DB_TEXT(prefix),
-                             DB_TEXT(below), DB_TEXT(behind), DB_INT(limit)),
-                     list_row, &l, e);
+        r = db_query(l.c, SQL_KEY_LIST, DB_ARGS(PATH_RANGE_ARGS(&range), DB_INT(limit)), list_row,
+                     &l, e);
         db_release(db, l.c);
         return r;
 }

@@ -38,9 +38,6 @@ static inline void key_unref(Key *k) {
 }
 DEFINE_CLEANUP(Key, key_unref)
 
-/* Whether the key lies in the TSG or below it. */
-bool key_is_below(const Key *k, const char *tsg);
-
 typedef struct KeyStorage {
         Db *db;
         Cache *cache;
@@ -51,9 +48,9 @@ typedef struct KeyStorage {
 int key_by_id(const KeyStorage *s, const char *id, uint32_t version, Key **ret, Error *e);
 int key_by_path(const KeyStorage *s, const char *path, uint32_t version, Key **ret, Error *e);
 
-/* Up to limit keys of the scope by path, after `after`; prefix "" or a TSG's or a key's path.  Not
- * cached; the key is valid until fn returns. */
-int key_list(Db *db, const char *scope, const char *prefix, const char *after, unsigned limit,
+/* Up to limit keys by path, after `after`; prefix "" or a TSG's or a key's path.  Not cached; the
+ * key is valid until fn returns. */
+int key_list(Db *db, const Root *root, const char *prefix, const char *after, unsigned limit,
              int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
 
 /* The same for the versions of one key that are below `before`, the newest first. */

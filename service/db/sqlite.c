@@ -16,7 +16,7 @@
 
 #define FILE_NAME       "csign.db"
 #define BUSY_TIMEOUT_MS 10000
-#define STATEMENTS_MAX  128 /* a power of two, well above the number of constants in queries.h */
+#define STATEMENTS_MAX  512 /* a power of two, well above the number of constants in queries.h */
 
 typedef struct Sqlite {
         DbConn conn;
