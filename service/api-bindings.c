@@ -7,8 +7,10 @@
 
 #include "service/api.h"
 #include "service/clock.h"
+#include "service/db/queries.h"
 #include "service/page.h"
 #include "service/policy.h"
+#include "service/revision.h"
 #include "service/roles.h"
 
 /* ---- showing ---- */
@@ -25,6 +27,7 @@ static void write_binding(JsonOut *o, const RoleBinding *b) {
         json_out_str(o, "path", b->path);
         json_end_object(o);
         json_out_str(o, "created", clock_text_seconds(b->created, created));
+        json_out_u64(o, "revision", b->revision);
         json_end_object(o);
 }
 
@@ -32,6 +35,7 @@ static int reply_binding(Request *req, const RoleBinding *b) {
         JsonOut o = JSON_OUT(&req->reply);
 
         write_binding(&o, b);
+        req->etag = b->revision;
         return o.r;
 }
 
@@ -177,7 +181,9 @@ static int delete_binding(DbConn *c, void *userdata, Error *e) {
         const Grant *g = userdata;
         int r;
 
-        r = check_holds(g, c, e);
+        r = revision_bump(c, SQL_BINDING_TOUCH, "binding", g->binding.id, g->req->if_match, e);
+        if (r >= 0)
+                r = check_holds(g, c, e);
         return r < 0 ? r : role_binding_delete(c, g->binding.id, e);
 }
 
@@ -216,6 +222,7 @@ static int place_binding(Grant *g, Error *e) {
         snprintf(b->role, sizeof(b->role), "%s", g->role);
         snprintf(b->principal, sizeof(b->principal), "%.39s", g->principal);
         b->created = clock_now();
+        b->revision = 1;
         return id_new(b->id, "bind");
 }
 

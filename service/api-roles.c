@@ -6,8 +6,10 @@
 
 #include "service/api.h"
 #include "service/clock.h"
+#include "service/db/queries.h"
 #include "service/page.h"
 #include "service/policy.h"
+#include "service/revision.h"
 #include "service/roles.h"
 
 /* ---- showing ---- */
@@ -40,6 +42,7 @@ static int reply_role(Request *req, const Role *role) {
         JsonOut o = JSON_OUT(&req->reply);
 
         write_role(&o, role);
+        req->etag = role->revision;
         return o.r;
 }
 
@@ -230,7 +233,9 @@ static int update_role(DbConn *c, void *userdata, Error *e) {
         const RoleBody *b = userdata;
         int r;
 
-        r = check_holds(b, c, e);
+        r = revision_bump(c, SQL_ROLE_TOUCH, "role", b->role.id, b->req->if_match, e);
+        if (r >= 0)
+                r = check_holds(b, c, e);
         return r < 0 ? r : role_update(c, &b->role, e);
 }
 
@@ -260,8 +265,10 @@ int api_role_change(Request *req, Error *e) {
 
 static int delete_role(DbConn *c, void *userdata, Error *e) {
         const RoleBody *b = userdata;
+        int r;
 
-        return role_delete(c, b->role.id, e);
+        r = revision_bump(c, SQL_ROLE_TOUCH, "role", b->role.id, b->req->if_match, e);
+        return r < 0 ? r : role_delete(c, b->role.id, e);
 }
 
 int api_role_delete(Request *req, Error *e) {

@@ -122,6 +122,7 @@ static int list_binding(DbRow *row, void *userdata) {
         snprintf(b.tsg, sizeof(b.tsg), "%s", db_row_text(row, 3));
         snprintf(b.path, sizeof(b.path), "%s", db_row_text(row, 4));
         b.created = (uint64_t) db_row_int(row, 5);
+        b.revision = (uint64_t) db_row_int(row, 6);
         return l->fn(&b, l->userdata);
 }
 

@@ -27,7 +27,7 @@ typedef struct RoleBinding {
         char principal[ID_MAX];
         char tsg[ID_MAX];
         char path[PATH_MAX_LEN]; /* of the TSG */
-        uint64_t created;
+        uint64_t created, revision;
 } RoleBinding;
 
 /* -CSIGN_E_NOT_FOUND.  These do not decide whether the caller may see it. */

@@ -116,7 +116,7 @@ static const char *const step_access[] = {
         "CREATE TABLE role_bindings ("
         " id TEXT PRIMARY KEY, role TEXT NOT NULL, principal TEXT NOT NULL,"
         " tsg TEXT NOT NULL REFERENCES tsgs (id), created BIGINT NOT NULL,"
-        " UNIQUE (principal, role, tsg))",
+        " revision BIGINT NOT NULL DEFAULT 1, UNIQUE (principal, role, tsg))",
         "CREATE INDEX role_bindings_tsg ON role_bindings (tsg, id)",
         "CREATE INDEX role_bindings_role ON role_bindings (role)",
         "INSERT INTO role_bindings (id, role, principal, tsg, created) "

@@ -81,11 +81,13 @@ const char SQL_ROLE_BY_ID[] = "SELECT " ROLE_COLUMNS " FROM roles r WHERE r.id =
 const char SQL_ROLE_LIST[] =
         "SELECT " ROLE_COLUMNS
         " FROM roles r WHERE " IN_ROOT("r.tsg", "r.path") " ORDER BY r.path LIMIT ?";
-const char SQL_ROLE_UPDATE[] = "UPDATE roles SET pages = ?, revision = revision + 1 WHERE id = ?";
+const char SQL_ROLE_TOUCH[] =
+        "UPDATE roles SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_ROLE_UPDATE[] = "UPDATE roles SET pages = ? WHERE id = ?";
 const char SQL_ROLE_IS_BOUND[] = "SELECT 1 FROM role_bindings WHERE role = ? LIMIT 1";
 const char SQL_ROLE_DELETE[] = "DELETE FROM roles WHERE id = ?";
 
-#define BINDING_COLUMNS "b.id, b.role, b.principal, b.tsg, t.path, b.created"
+#define BINDING_COLUMNS "b.id, b.role, b.principal, b.tsg, t.path, b.created, b.revision"
 #define BINDING_TSG     " FROM role_bindings b JOIN tsgs t ON t.id = b.tsg WHERE "
 
 const char SQL_BINDING_INSERT[] =
@@ -99,6 +101,8 @@ const char SQL_BINDING_LIST[] =
         "AND (t.path <> ? OR b.id > ?) ORDER BY t.path, b.id LIMIT ?";
 const char SQL_BINDING_LIST_OF[] =
         "SELECT " BINDING_COLUMNS BINDING_TSG "b.principal = ? ORDER BY b.id";
+const char SQL_BINDING_TOUCH[] =
+        "UPDATE role_bindings SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_BINDING_DELETE[] = "DELETE FROM role_bindings WHERE id = ?";
 /* What the principal has; and of a team's members what the one with the most has. */
 const char SQL_BINDINGS_COUNT[] =

@@ -33,14 +33,15 @@ extern const char SQL_USER_BY_API_KEY[]; /* hash; user id, path, home TSG, TSG i
                                             expires, purpose */
 
 /* roles, and who has them.  Columns of a role: id, tsg, name, path, pages, created, revision; of a
- * binding: id, role, principal, tsg, its path, created */
+ * binding: id, role, principal, tsg, its path, created, revision */
 extern const char SQL_BINDINGS_OF[]; /* principal, principal; id, role, principal or its team, tsg,
                                         its path, a custom role's pages */
 extern const char SQL_USER_HOME[], SQL_ACCOUNT_HOME[], SQL_TEAM_HOME[]; /* id; tsg, path */
 extern const char SQL_TEAMS_OF[];                                       /* member; team */
-extern const char SQL_ROLE_INSERT[];     /* id, tsg, name, path, pages, created */
-extern const char SQL_ROLE_BY_ID[];      /* id */
-extern const char SQL_ROLE_LIST[];       /* PATH_RANGE_ARGS, limit */
+extern const char SQL_ROLE_INSERT[]; /* id, tsg, name, path, pages, created */
+extern const char SQL_ROLE_BY_ID[];  /* id */
+extern const char SQL_ROLE_LIST[];   /* PATH_RANGE_ARGS, limit */
+extern const char SQL_ROLE_TOUCH[];
 extern const char SQL_ROLE_UPDATE[];     /* pages, id */
 extern const char SQL_ROLE_IS_BOUND[];   /* id; a row or none */
 extern const char SQL_ROLE_DELETE[];     /* id */
@@ -50,9 +51,10 @@ extern const char SQL_BINDING_LIST[];    /* first path, path to end before, subt
                                             "/", TSG, path and id that the page before ended with,
                                             limit */
 extern const char SQL_BINDING_LIST_OF[]; /* principal */
-extern const char SQL_BINDING_DELETE[];  /* id */
-extern const char SQL_BINDINGS_COUNT[];  /* principal, principal; the most that one then has */
-extern const char SQL_OWNER_EXISTS[];    /* role, now; a row or none */
+extern const char SQL_BINDING_TOUCH[];
+extern const char SQL_BINDING_DELETE[]; /* id */
+extern const char SQL_BINDINGS_COUNT[]; /* principal, principal; the most that one then has */
+extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 
 /* accounts.  Columns: id, tsg, name, path, state, created, expires, revision */
 extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires */
