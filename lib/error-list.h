@@ -42,6 +42,8 @@
           "check the name or id")                                                                                    \
         X(ALREADY_EXISTS,       "AlreadyExists",       409, 6, "the name is taken",                                  \
           "choose another name")                                                                                     \
+        X(IN_USE,               "InUse",               409, 6, "something still needs it",                           \
+          "remove or change what needs it first")                                                                    \
         X(KEY_DISABLED,         "KeyDisabled",         403, 6, "the key is disabled",                                \
           "ask a key manager of its TSG to enable it: csign key enable")                                             \
         X(KEY_EXPIRED,          "KeyExpired",          403, 6, "the key is not valid now",                           \

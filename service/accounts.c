@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of accounts and users. */
+/* Rows of accounts. */
 
 #include "service/accounts.h"
 
@@ -75,12 +75,13 @@ static int list(Db *db, const char *sql, const DbValue *args, size_t n, Listing 
         return r;
 }
 
-int account_list(Db *db, const char *scope, const char *after, unsigned limit,
+int account_list(Db *db, const Root *root, const char *after, unsigned limit,
                  int (*fn)(const Account *a, void *userdata), void *userdata, Error *e) {
         Listing l = { .fn = fn, .userdata = userdata, .e = e };
+        PathRange range;
 
-        return list(db, SQL_ACCOUNT_LIST, DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_INT(limit)),
-                    &l);
+        path_range(root->id, root->path, after, &range);
+        return list(db, SQL_ACCOUNT_LIST, DB_ARGS(PATH_RANGE_ARGS(&range), DB_INT(limit)), &l);
 }
 
 static int copy_account(const Account *a, void *userdata) {
@@ -211,39 +212,4 @@ int account_set_enabled(DbConn *c, const char *id, bool enabled, Error *e) {
         if (r >= 0 && !enabled)
                 r = db_exec(c, SQL_TOKEN_DROP, DB_ARGS(DB_TEXT(id)), e);
         return r;
-}
-
-int user_insert(DbConn *c, const char *id, const char *tsg, const char *name, Role role,
-                uint64_t created, Error *e) {
-        int r;
-
-        r = db_exec(c, SQL_USER_INSERT,
-                    DB_ARGS(DB_TEXT(id), DB_TEXT(tsg), DB_TEXT(name), DB_TEXT(role_name(role)),
-                            DB_INT(created)),
-                    e);
-        if (r == -EEXIST)
-                return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a user '%s' already", name);
-        return r;
-}
-
-int user_api_key_insert(DbConn *c, const char *user_id, const uint8_t hash[static SHA256_SIZE],
-                        uint64_t created, Error *e) {
-        char id[ID_MAX];
-        int r;
-
-        r = id_new(id, "apk");
-        if (r < 0)
-                return r;
-        return db_exec(
-                c, SQL_API_KEY_INSERT,
-                DB_ARGS(DB_TEXT(id), DB_TEXT(user_id), DB_BLOB(hash, SHA256_SIZE), DB_INT(created)),
-                e);
-}
-
-const char *role_name(Role role) {
-        return role == ROLE_OWNER ? "owner" : "none";
-}
-
-Role role_by_name(const char *name) {
-        return strcmp(name, "owner") == 0 ? ROLE_OWNER : ROLE_NONE;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Built-in accounts, what sidecars authenticate as; and users, who administer.  Secrets are in the
- * database only as SHA-256. */
+/* Built-in accounts, what sidecars authenticate as.  Secrets are in the database only as SHA-256.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #include "lib/key-uri.h"
 #include "service/db/db.h"
 #include "service/digest.h"
-#include "service/principal.h"
+#include "service/tsg.h"
 
 typedef struct AccountKey {
         char id[ID_MAX];
@@ -38,7 +38,7 @@ typedef struct Account {
 
 /* -CSIGN_E_NOT_FOUND when there is none in the scope. */
 int account_by_id(Db *db, const char *scope, const char *id, Account *ret, Error *e);
-int account_list(Db *db, const char *scope, const char *after, unsigned limit,
+int account_list(Db *db, const Root *root, const char *after, unsigned limit,
                  int (*fn)(const Account *a, void *userdata), void *userdata, Error *e);
 
 /* Reads a PEM public key that an account can authenticate with: P-256, P-384, Ed25519, or RSA of
@@ -69,10 +69,3 @@ int account_login(Db *db, const char *id, const uint8_t thumbprint[static SHA256
 int account_insert(DbConn *c, const Account *a, const Buf *spki, Error *e);
 int account_set_enabled(DbConn *c, const char *id, bool enabled,
                         Error *e); /* disabling drops its tokens */
-
-int user_insert(DbConn *c, const char *id, const char *tsg, const char *name, Role role,
-                uint64_t created, Error *e);
-int user_api_key_insert(DbConn *c, const char *user_id, const uint8_t hash[static SHA256_SIZE],
-                        uint64_t created, Error *e);
-const char *role_name(Role role);
-Role role_by_name(const char *name); /* ROLE_NONE if unknown */

@@ -52,19 +52,20 @@ static int reply_account(Request *req, const Account *a) {
         return o.r;
 }
 
-static int find_account(Request *req, Account *ret, Error *e) {
+static int find_account(Request *req, Right right, Account *ret, Error *e) {
         int r;
 
         r = account_by_id(req->service->db, req->principal->tsg, req->params[0], ret, e);
-        return r == -CSIGN_E_NOT_FOUND ? policy_unreachable(req->principal, r, "account", NULL, e)
-                                       : r;
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(req->principal, r, "account", NULL, e);
+        return r < 0 ? r : request_allow(req, right, ret->tsg, e);
 }
 
 int api_account_get(Request *req, Error *e) {
         Account a;
         int r;
 
-        r = find_account(req, &a, e);
+        r = find_account(req, RIGHT_VIEW(ACCOUNTS), &a, e);
         return r < 0 ? r : reply_account(req, &a);
 }
 
@@ -78,13 +79,14 @@ static int list_account(const Account *a, void *userdata) {
 }
 
 int api_account_list(Request *req, Error *e) {
+        const Root *root;
         Page page;
         int r;
 
         r = page_begin(&page, req, "accounts", e);
-        if (r >= 0)
-                r = account_list(req->service->db, req->principal->tsg, page.after, page.left + 1,
-                                 list_account, &page, e);
+        while (r >= 0 && (root = page_root(&page, RIGHT_VIEW(ACCOUNTS))))
+                r = account_list(req->service->db, root, page.after, page.left + 1, list_account,
+                                 &page, e);
         return r < 0 ? r : page_end(&page);
 }
 
@@ -116,6 +118,8 @@ static int place_account(Request *req, NewAccount *n, Error *e) {
         r = tsg_by_path(req->service->db, p->tsg, tsg_path, &tsg, e);
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(p, r, "TSG", tsg_path, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_WRITE(ACCOUNTS), tsg.id, e);
         if (r < 0)
                 return r;
 
@@ -229,10 +233,10 @@ int api_account_change(Request *req, Error *e) {
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0)
-                r = find_account(req, &a, e);
+                r = find_account(req, RIGHT_WRITE(ACCOUNTS), &a, e);
         if (r >= 0)
                 r = commit_change(req, &a, &change, e);
         if (r >= 0)
-                r = find_account(req, &a, e);
+                r = find_account(req, RIGHT_WRITE(ACCOUNTS), &a, e);
         return r < 0 ? r : reply_account(req, &a);
 }

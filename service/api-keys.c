@@ -115,7 +115,7 @@ int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e) {
 
         r = key_find(req, version, &k, e);
         if (r >= 0)
-                r = request_allow(req, RIGHT_WRITE(KEYS), k->tsg, e);
+                r = policy_check_on(req->principal, RIGHT_WRITE(KEYS), &k->above, e);
         if (r >= 0)
                 r = check_alive(k, e);
         if (r < 0)
@@ -187,8 +187,10 @@ static int read_filter(Request *req, KeyFilter *f, char label[static NAME_MAX_LE
 }
 
 int api_key_list(Request *req, Error *e) {
+        Right right = req->principal->may_sign ? RIGHT_SIGN : RIGHT_VIEW(KEYS);
         char prefix[PATH_MAX_LEN], label[NAME_MAX_LEN + 1];
-        KeyFilter f = { .scope = req->principal->tsg, .prefix = prefix };
+        KeyFilter f = { .prefix = prefix };
+        const Root *root;
         Page page;
         int r;
 
@@ -197,10 +199,9 @@ int api_key_list(Request *req, Error *e) {
                 r = read_filter(req, &f, label, e);
         if (r >= 0)
                 r = page_begin(&page, req, "keys", e);
-        if (r < 0)
-                return r;
-        f.after = page.after;
-        r = key_list(req->service->db, &f, page.left + 1, list_key, &page, e);
+        while (r >= 0 && (root = page_root(&page, right)))
+                r = key_list(req->service->db, root, &f, page.after, page.left + 1, list_key, &page,
+                             e);
         return r < 0 ? r : page_end(&page);
 }
 
@@ -336,6 +337,8 @@ static int place_key(Request *req, NewKey *n, Error *e) {
                 return r;
 
         r = key_place(req, tsg_path, &tsg, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_WRITE(KEYS), tsg.id, e);
         if (r >= 0)
                 r = key_by_path(&req->service->keys, k->path, 0, &taken, e);
         if (r >= 0 && taken)

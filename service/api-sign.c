@@ -57,7 +57,7 @@ static int item_resolve(SignItem *it, const Request *req) {
         r = key_by_id(&req->service->keys, it->key_id, it->version, &it->key, &it->e);
         if (r < 0)
                 return r;
-        it->reaches = it->key && key_is_below(it->key, req->principal->tsg);
+        it->reaches = policy_check_key(req->principal, it->key, NULL, NULL) >= 0;
         if (it->key)
                 it->req.version = it->key->version;
         return 0;

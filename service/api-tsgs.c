@@ -38,6 +38,8 @@ int api_tsg_get(Request *req, Error *e) {
         r = tsg_by_id(req->service->db, req->principal->tsg, req->params[0], &t, e);
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(req->principal, r, "TSG", NULL, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_VIEW(TSGS), t.id, e);
         return r < 0 ? r : reply_tsg(req, &t);
 }
 
@@ -51,13 +53,13 @@ static int list_tsg(const Tsg *t, void *userdata) {
 }
 
 int api_tsg_list(Request *req, Error *e) {
+        const Root *root;
         Page page;
         int r;
 
         r = page_begin(&page, req, "tsgs", e);
-        if (r >= 0)
-                r = tsg_list(req->service->db, req->principal->tsg, page.after, page.left + 1,
-                             list_tsg, &page, e);
+        while (r >= 0 && (root = page_root(&page, RIGHT_VIEW(TSGS))))
+                r = tsg_list(req->service->db, root, page.after, page.left + 1, list_tsg, &page, e);
         return r < 0 ? r : page_end(&page);
 }
 
@@ -92,6 +94,8 @@ static int place_tsg(Request *req, NewTsg *n, Error *e) {
                 r = tsg_by_path(req->service->db, p->tsg, parent_path, &parent, e);
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(p, r, "TSG", parent_path, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_WRITE(TSGS), parent.id, e);
         if (r < 0)
                 return r;
 

@@ -38,6 +38,17 @@ int api_account_get(Request *req, Error *e);
 int api_account_create(Request *req, Error *e);
 int api_account_change(Request *req, Error *e);
 
+int api_role_list(Request *req, Error *e);
+int api_role_get(Request *req, Error *e);
+int api_role_create(Request *req, Error *e);
+int api_role_change(Request *req, Error *e);
+int api_role_delete(Request *req, Error *e);
+
+int api_binding_list(Request *req, Error *e);
+int api_binding_get(Request *req, Error *e);
+int api_binding_create(Request *req, Error *e);
+int api_binding_delete(Request *req, Error *e);
+
 int api_audit_records(Request *req, Error *e);
 int api_audit_head(Request *req, Error *e);
 

@@ -12,7 +12,6 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "service/accounts.h"
 #include "service/clock.h"
 #include "service/db/queries.h"
 #include "service/metrics.h"
@@ -74,33 +73,22 @@ int bearer_new(const char *prefix, Secret *ret_text, uint8_t ret_hash[static SHA
 
 /* ---- rows ---- */
 
-static void principal_free(CacheObject *o) {
-        free(container_of(o, Principal, object));
-}
-
-static Principal *principal_new(PrincipalType type) {
-        Principal *p = calloc(1, sizeof(*p));
-
-        if (!p)
-                return NULL;
-        cache_object_init(&p->object, principal_free);
-        p->type = type;
-        return p;
-}
-
-static void take_ids(DbRow *row, Principal *p, int name, int tsg, int tsg_path) {
+static void take_ids(DbRow *row, Principal *p) {
         snprintf(p->id, sizeof(p->id), "%s", db_row_text(row, 0));
-        snprintf(p->name, sizeof(p->name), "%s", db_row_text(row, name));
-        snprintf(p->tsg, sizeof(p->tsg), "%s", db_row_text(row, tsg));
-        snprintf(p->tsg_path, sizeof(p->tsg_path), "%s", db_row_text(row, tsg_path));
+        snprintf(p->name, sizeof(p->name), "%s", db_row_text(row, 1));
+        snprintf(p->home, sizeof(p->home), "%s", db_row_text(row, 2));
+        snprintf(p->tsg, sizeof(p->tsg), "%s", db_row_text(row, 2));
 }
 
 /* Columns of SQL_USER_BY_API_KEY. */
 static int take_user(DbRow *row, void *userdata) {
         Principal *p = userdata;
 
-        take_ids(row, p, 1, 3, 4);
-        p->role = role_by_name(db_row_text(row, 2));
+        take_ids(row, p);
+        snprintf(p->tsg, sizeof(p->tsg), "%s", db_row_text(row, 3));
+        p->expires = (uint64_t) db_row_int(row, 4);
+        p->may_sign = strcmp(db_row_text(row, 5), "administer") != 0;
+        p->may_administer = strcmp(db_row_text(row, 5), "sign") != 0;
         return 0;
 }
 
@@ -111,39 +99,58 @@ static int take_token(DbRow *row, void *userdata) {
         uint64_t account_expires;
         size_t len;
 
-        take_ids(row, p, 1, 2, 3);
-        thumbprint = db_row_blob(row, 4, &len);
+        take_ids(row, p);
+        thumbprint = db_row_blob(row, 3, &len);
         if (len != SHA256_SIZE)
                 return -EBADMSG;
         memcpy(p->thumbprint, thumbprint, SHA256_SIZE);
 
-        p->expires = (uint64_t) db_row_int(row, 5);
-        account_expires = (uint64_t) db_row_int(row, 7);
+        p->expires = (uint64_t) db_row_int(row, 4);
+        account_expires = (uint64_t) db_row_int(row, 6);
         if (account_expires < p->expires)
                 p->expires = account_expires;
-        if (strcmp(db_row_text(row, 6), "enabled") != 0)
+        if (strcmp(db_row_text(row, 5), "enabled") != 0)
                 p->expires = 1;
         return 0;
 }
 
-static int read_principal(const Authn *a, const Bearer *b, Principal **ret, Error *e) {
-        _cleanup_(principal_unrefp) Principal *p = NULL;
+static int read_rows(DbConn *c, const Bearer *b, Principal *p, Error *e) {
         bool token = b->kind == BEARER_TOKEN;
         int r;
 
-        METRIC_ADD(token_verifications, 1);
-        p = principal_new(token ? PRINCIPAL_ACCOUNT : PRINCIPAL_USER);
-        if (!p)
-                return -ENOMEM;
-
-        r = db_read(a->db, token ? SQL_TOKEN_BY_HASH : SQL_USER_BY_API_KEY,
-                    DB_ARGS(DB_BLOB(b->hash, SHA256_SIZE)), token ? take_token : take_user, p, e);
+        r = db_query(c, token ? SQL_TOKEN_BY_HASH : SQL_USER_BY_API_KEY,
+                     DB_ARGS(DB_BLOB(b->hash, SHA256_SIZE)), token ? take_token : take_user, p, e);
         if (r < 0)
                 return r;
         if (r == 0)
                 return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED, "credential",
                                       token ? "the access token is not known, or no longer"
-                                            : "the API key is not known");
+                                            : "the API key is not known, or no longer");
+        r = principal_load(c, p, e);
+        if (r >= 0 && !tsg_chain_has(&p->above, p->home))
+                return error_set_rule(
+                        e, -CSIGN_E_UNAUTHENTICATED, "credential",
+                        "the API key is limited to a TSG that is not below its user's any more");
+        return r;
+}
+
+static int read_principal(const Authn *a, const Bearer *b, Principal **ret, Error *e) {
+        _cleanup_(principal_unrefp) Principal *p = NULL;
+        DbConn *c;
+        int r;
+
+        METRIC_ADD(token_verifications, 1);
+        p = principal_new(b->kind == BEARER_TOKEN ? PRINCIPAL_ACCOUNT : PRINCIPAL_USER);
+        if (!p)
+                return -ENOMEM;
+
+        r = db_acquire(a->db, &c, e);
+        if (r < 0)
+                return r;
+        r = read_rows(c, b, p, e);
+        db_release(a->db, c);
+        if (r < 0)
+                return r;
         *ret = TAKE(p);
         return 0;
 }
@@ -170,10 +177,17 @@ static int find_principal(const Authn *a, const Bearer *b, Principal **ret, Erro
         return 0;
 }
 
-static int check_token(const Principal *p, const uint8_t *client_key, Error *e) {
-        if (p->expires <= clock_now())
-                return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED, "token-expired",
-                                      "the access token has expired");
+static int check_time(const Principal *p, Error *e) {
+        bool token = p->type == PRINCIPAL_ACCOUNT;
+
+        if ((p->expires == 0 && !token) || p->expires > clock_now())
+                return 0;
+        return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED,
+                              token ? "token-expired" : "api-key-expired",
+                              token ? "the access token has expired" : "the API key has expired");
+}
+
+static int check_binding(const Principal *p, const uint8_t *client_key, Error *e) {
         if (!client_key || CRYPTO_memcmp(client_key, p->thumbprint, SHA256_SIZE) != 0)
                 return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED, "token-binding",
                                       "the access token belongs to another TLS client key");
@@ -194,8 +208,10 @@ int authn_principal(const Authn *a, const Bearer *b, const uint8_t *client_key, 
                         "the Authorization header is not 'Bearer' and a token or API key");
 
         r = find_principal(a, b, &p, e);
+        if (r >= 0)
+                r = check_time(p, e);
         if (r >= 0 && p->type == PRINCIPAL_ACCOUNT)
-                r = check_token(p, client_key, e);
+                r = check_binding(p, client_key, e);
         if (r < 0)
                 return r;
         *ret = TAKE(p);

@@ -12,13 +12,14 @@
 
 #include "lib/file.h"
 #include "lib/log.h"
-#include "service/accounts.h"
 #include "service/audit/entry.h"
 #include "service/ca/ca.h"
 #include "service/clock.h"
 #include "service/keystore/keystore.h"
+#include "service/roles.h"
 #include "service/service.h"
 #include "service/tls-identity.h"
+#include "service/users.h"
 
 typedef struct Init {
         const Config *config;
@@ -27,7 +28,8 @@ typedef struct Init {
         Keystore *keystore;
         Db *db;
         Tsg top;
-        char user_id[ID_MAX];
+        User owner;
+        RoleBinding binding;
         Secret api_key;
         uint8_t api_key_hash[SHA256_SIZE];
         Authority authority;
@@ -50,10 +52,12 @@ static int fill_database(DbConn *c, void *userdata, Error *e) {
 
         r = tsg_insert(c, &in->top, e);
         if (r >= 0)
-                r = user_insert(c, in->user_id, in->top.id, in->options->owner, ROLE_OWNER,
-                                in->top.created, e);
+                r = user_insert(c, &in->owner, e);
         if (r >= 0)
-                r = user_api_key_insert(c, in->user_id, in->api_key_hash, in->top.created, e);
+                r = user_api_key_insert(c, in->owner.id, "first", in->api_key_hash, in->top.created,
+                                        e);
+        if (r >= 0)
+                r = role_binding_insert(c, &in->binding, e);
         if (r >= 0)
                 r = authority_insert(c, &in->authority, e);
         return r;
@@ -72,18 +76,19 @@ static int write_database(Init *in, Error *e) {
         if (r >= 0)
                 r = audit_open(&audit, in->db, e);
         if (r >= 0)
-                r = audit_entry_change(&rec, &event, "tsg", in->top.id, "user", in->user_id, "name",
-                                       in->options->owner, "authority", in->authority.id, NULL);
+                r = audit_entry_change(&rec, &event, "tsg", in->top.id, "user", in->owner.id,
+                                       "name", in->options->owner, "authority", in->authority.id,
+                                       NULL);
         return r < 0 ? r : audit_commit(audit, &job);
 }
 
 /* ---- in order ---- */
 
 static int prepare(Init *in, Error *e) {
-        char owner[NAME_MAX_LEN + 1], path[PATH_MAX];
+        char path[PATH_MAX];
         int r;
 
-        r = name_normalize(in->options->owner, owner, e);
+        r = name_normalize(in->options->owner, in->owner.name, e);
         if (r >= 0)
                 r = dir_create(in->config->state_directory, 0700, e);
         if (r >= 0)
@@ -109,10 +114,17 @@ static int prepare(Init *in, Error *e) {
 static int make_ids(Init *in, Error *e) {
         int r;
 
-        in->top.created = clock_now();
+        in->top.created = in->owner.created = in->binding.created = clock_now();
         r = id_new(in->top.id, "tsg");
         if (r >= 0)
-                r = id_new(in->user_id, "usr");
+                r = id_new(in->owner.id, "usr");
+        if (r >= 0)
+                r = id_new(in->binding.id, "bind");
+        memcpy(in->owner.tsg, in->top.id, ID_MAX);
+        snprintf(in->owner.path, sizeof(in->owner.path), "%s", in->owner.name);
+        memcpy(in->binding.tsg, in->top.id, ID_MAX);
+        memcpy(in->binding.principal, in->owner.id, ID_MAX);
+        snprintf(in->binding.role, sizeof(in->binding.role), "%s", ROLE_OWNER);
         return r < 0 ? r : bearer_new("csk_", &in->api_key, in->api_key_hash, e);
 }
 

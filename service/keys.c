@@ -66,13 +66,6 @@ static KeyState state_by_name(const char *name) {
         return KEY_DISABLED;
 }
 
-bool key_is_below(const Key *k, const char *tsg) {
-        for (size_t i = 0; i < k->above.n; i++)
-                if (strcmp(k->above.ids[i], tsg) == 0)
-                        return true;
-        return false;
-}
-
 /* ---- rows ---- */
 
 static int copy_blob(DbRow *row, int column, Buf *b) {
@@ -262,16 +255,9 @@ static int list_row(DbRow *row, void *userdata) {
         return r < 0 ? r : l->fn(k, l->userdata);
 }
 
-/* What is the same in all listings: scope, after, and the prefix four times. */
-#define LIST_ARGS(f, below, behind)                                                                \
-        DB_TEXT((f)->scope), DB_TEXT((f)->after), DB_TEXT((f)->prefix), DB_TEXT((f)->prefix),      \
-                DB_TEXT(below), DB_TEXT(behind)
-
 /* A key is expired from its not_after on, if it is enabled. */
-static int list_by_state(Listing *l, const KeyFilter *f, const char *below, const char *behind,
-                         unsigned limit) {
+static int list_by_state(Listing *l, const char *state, const PathRange *range, unsigned limit) {
         int64_t now = (int64_t) clock_now(), from = 0, to = INT64_MAX;
-        const char *state = f->state;
 
         if (strcmp(state, expired) == 0) {
                 state = state_names[KEY_ENABLED];
@@ -279,38 +265,40 @@ static int list_by_state(Listing *l, const KeyFilter *f, const char *below, cons
         } else if (strcmp(state, state_names[KEY_ENABLED]) == 0)
                 from = now + 1;
         return db_query(l->c, SQL_KEY_LIST_BY_STATE,
-                        DB_ARGS(LIST_ARGS(f, below, behind), DB_TEXT(state), DB_INT(from),
-                                DB_INT(to), DB_INT(limit)),
+                        DB_ARGS(PATH_RANGE_ARGS(range), DB_TEXT(state), DB_INT(from), DB_INT(to),
+                                DB_INT(limit)),
                         list_row, l, l->e);
 }
 
-static int list(Listing *l, const KeyFilter *f, unsigned limit) {
-        char below[PATH_MAX_LEN + 2], behind[PATH_MAX_LEN + 2];
-
-        /* '0' is the character after '/': all that lies between is below the prefix. */
-        snprintf(below, sizeof(below), "%s/", f->prefix);
-        snprintf(behind, sizeof(behind), "%s0", f->prefix);
-
+static int list(Listing *l, const KeyFilter *f, const PathRange *range, unsigned limit) {
         if (f->state)
-                return list_by_state(l, f, below, behind, limit);
+                return list_by_state(l, f->state, range, limit);
         if (f->label)
                 return db_query(l->c, SQL_KEY_LIST_BY_LABEL,
-                                DB_ARGS(LIST_ARGS(f, below, behind), DB_TEXT(f->label),
+                                DB_ARGS(PATH_RANGE_ARGS(range), DB_TEXT(f->label),
                                         DB_TEXT(f->label_value), DB_INT(limit)),
                                 list_row, l, l->e);
-        return db_query(l->c, SQL_KEY_LIST, DB_ARGS(LIST_ARGS(f, below, behind), DB_INT(limit)),
+        return db_query(l->c, SQL_KEY_LIST, DB_ARGS(PATH_RANGE_ARGS(range), DB_INT(limit)),
                         list_row, l, l->e);
 }
 
-int key_list(Db *db, const KeyFilter *f, unsigned limit, int (*fn)(const Key *k, void *userdata),
-             void *userdata, Error *e) {
+int key_list(Db *db, const Root *root, const KeyFilter *f, const char *after, unsigned limit,
+             int (*fn)(const Key *k, void *userdata), void *userdata, Error *e) {
         Listing l = { .fn = fn, .userdata = userdata, .e = e };
+        PathRange range;
         int r;
+
+        if (path_is_below(f->prefix, root->path))
+                path_range(root->id, f->prefix, after, &range);
+        else if (path_is_below(root->path, f->prefix))
+                path_range(root->id, root->path, after, &range);
+        else
+                return 0;
 
         r = db_acquire(db, &l.c, e);
         if (r < 0)
                 return r;
-        r = list(&l, f, limit);
+        r = list(&l, f, &range, limit);
         db_release(db, l.c);
         return r;
 }

@@ -61,9 +61,6 @@ DEFINE_CLEANUP(Key, key_unref)
 /* "enabled", "expired", "pending-destruction" ...: the word that everybody is told. */
 const char *key_state_name(const Key *k, uint64_t now);
 
-/* Whether the key lies in the TSG or below it. */
-bool key_is_below(const Key *k, const char *tsg);
-
 typedef struct KeyStorage {
         Db *db;
         Cache *cache;
@@ -74,10 +71,10 @@ typedef struct KeyStorage {
 int key_by_id(const KeyStorage *s, const char *id, uint32_t version, Key **ret, Error *e);
 int key_by_path(const KeyStorage *s, const char *path, uint32_t version, Key **ret, Error *e);
 
-/* Which keys of the scope to list: of those below prefix ("" for all; a TSG's or a key's path),
- * that come after `after`, by path.  At most one of label and state. */
+/* Which keys to list: of those below prefix ("" for all; a TSG's or a key's path).  At most one of
+ * label and state. */
 typedef struct KeyFilter {
-        const char *scope, *prefix, *after;
+        const char *prefix;
         const char *label, *label_value; /* label NULL: any */
         const char *state;               /* as key_state_name(); NULL: all but destroyed ones */
 } KeyFilter;
@@ -85,9 +82,9 @@ typedef struct KeyFilter {
 /* Whether there is such a state. */
 bool key_state_is_known(const char *name);
 
-/* Up to limit of them.  Not cached; the key is valid until fn returns. */
-int key_list(Db *db, const KeyFilter *f, unsigned limit, int (*fn)(const Key *k, void *userdata),
-             void *userdata, Error *e);
+/* Up to limit of them by path, after `after`.  Not cached; the key is valid until fn returns. */
+int key_list(Db *db, const Root *root, const KeyFilter *f, const char *after, unsigned limit,
+             int (*fn)(const Key *k, void *userdata), void *userdata, Error *e);
 
 /* The same for the versions of one key that are below `before`, the newest first. */
 int key_versions(Db *db, const char *id, uint32_t before, unsigned limit,

@@ -5,45 +5,182 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/clock.h"
 #include "service/tsg.h"
 
-static bool has_right(const Principal *p, Right right) {
-        bool administers = p->type == PRINCIPAL_USER && p->role == ROLE_OWNER;
+static bool covers(const Principal *p, const TsgChain *tsg) {
+        return tsg_chain_has(tsg, p->tsg);
+}
 
-        if (right == RIGHT_SELF)
-                return true;
-        return right == RIGHT_SIGN ? !administers : administers;
+/* ---- rights ---- */
+
+/* What a binding gives is cut by the scope: where, if anywhere, the two meet. */
+static bool binding_root(const Principal *p, const Binding *b, Root *ret) {
+        if (tsg_chain_has(&b->tsg, p->tsg))
+                *ret = (Root){ b->tsg.ids[b->tsg.n - 1], b->path };
+        else if (tsg_chain_has(&p->above, b->tsg.ids[b->tsg.n - 1]))
+                *ret = (Root){ p->tsg, p->tsg_path };
+        else
+                return false;
+        return true;
+}
+
+/* Records are of all TSGs: they are read from the top, or not at all. */
+static bool is_for_all(const Principal *p, const Binding *b) {
+        return b->tsg.n == 1 && p->above.n == 1;
+}
+
+static bool binding_gives(const Principal *p, const Binding *b, Right right) {
+        AdminPage page = RIGHT_PAGE(right);
+
+        return b->tsg.n > 0 && b->rights.on[page] >= RIGHT_ACCESS(right) &&
+               (page != PAGE_AUDIT || is_for_all(p, b));
+}
+
+static bool has_role(const Principal *p, Right right) {
+        Root root;
+
+        for (size_t i = 0; i < p->n_bindings; i++)
+                if (binding_gives(p, &p->bindings[i], right) &&
+                    binding_root(p, &p->bindings[i], &root))
+                        return true;
+        return false;
+}
+
+void policy_rights_on(const Principal *p, const TsgChain *tsg, Rights *ret) {
+        *ret = (Rights){};
+        if (!covers(p, tsg) || !p->may_administer)
+                return;
+        for (size_t i = 0; i < p->n_bindings; i++) {
+                const Binding *b = &p->bindings[i];
+
+                if (b->tsg.n > 0 && tsg_chain_has(tsg, b->tsg.ids[b->tsg.n - 1]))
+                        rights_add(ret, &b->rights);
+        }
+}
+
+static int check_api_key(const Principal *p, Right right, Error *e) {
+        bool sign = right == RIGHT_SIGN;
+
+        if (sign ? p->may_sign : p->may_administer)
+                return 0;
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "api-key",
+                              "this API key of %s '%s' is not for %s", principal_type_name(p),
+                              p->name, sign ? "signing" : "administration");
+}
+
+static int refuse_role(const Principal *p, Right right, const char *where, Error *e) {
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "role",
+                              "%s '%s' has no role that gives %s:%s%s", principal_type_name(p),
+                              p->name, page_name(RIGHT_PAGE(right)),
+                              access_name(RIGHT_ACCESS(right)), where);
 }
 
 int policy_check_right(const Principal *p, Right right, Error *e) {
+        int r;
+
         assert(p && right > RIGHT_NONE && right < RIGHTS_MAX_);
 
-        if (right == RIGHT_VIEW(AUDIT) && p->tsg_path[0] != '\0')
-                return error_set_rule(
-                        e, -CSIGN_E_NOT_PERMITTED, "role",
-                        "the audit log covers all TSGs: only a principal of the top TSG reads it");
-        if (has_right(p, right))
+        if (right == RIGHT_SELF)
                 return 0;
-        if (right == RIGHT_SIGN)
-                return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "separation-of-duties",
-                                      "user '%s' administers keys, and so may not sign with them",
-                                      p->name);
-        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "role",
-                              "%s '%s' has no role that permits this", principal_type_name(p),
-                              p->name);
+        r = check_api_key(p, right, e);
+        if (r < 0 || right == RIGHT_SIGN)
+                return r;
+        if (has_role(p, right))
+                return 0;
+        return refuse_role(p, right,
+                           RIGHT_PAGE(right) == PAGE_AUDIT ? " on the top TSG, and so on all" : "",
+                           e);
 }
 
 int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error *e) {
-        for (size_t i = 0; i < tsg->n; i++)
-                if (strcmp(tsg->ids[i], p->tsg) == 0)
-                        return policy_check_right(p, right, e);
-        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "scope",
-                              "%s '%s' reaches only what is below TSG '%s'", principal_type_name(p),
-                              p->name, p->tsg_path);
+        Rights rights;
+        int r;
+
+        if (!covers(p, tsg))
+                return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "scope",
+                                      "%s '%s' reaches only what is below TSG '%s'",
+                                      principal_type_name(p), p->name, p->tsg_path);
+        r = policy_check_right(p, right, e);
+        if (r < 0 || right < RIGHT_PAGES_)
+                return r;
+        policy_rights_on(p, tsg, &rights);
+        if (rights.on[RIGHT_PAGE(right)] >= RIGHT_ACCESS(right))
+                return 0;
+        return refuse_role(p, right, " there", e);
 }
+
+int policy_check_grant(const Principal *p, const Rights *rights, const TsgChain *tsg, Error *e) {
+        Rights held, missing = {};
+        char text[RIGHTS_TEXT_MAX];
+
+        policy_rights_on(p, tsg, &held);
+        if (rights_cover(&held, rights))
+                return 0;
+        for (size_t i = 0; i < PAGES_MAX_; i++)
+                if (rights->on[i] > held.on[i])
+                        missing.on[i] = rights->on[i];
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "grant",
+                              "%s '%s' does not hold %s there, and so can neither give nor take it",
+                              principal_type_name(p), p->name, rights_text(&missing, text));
+}
+
+int policy_check_principal(const Principal *p, const Principal *other, Error *e) {
+        Right right = other->type == PRINCIPAL_ACCOUNT ? RIGHT_VIEW(ACCOUNTS) : RIGHT_VIEW(PEOPLE);
+
+        if (!covers(p, &other->above))
+                return policy_unreachable(p, -CSIGN_E_NOT_FOUND, principal_type_name(other), NULL,
+                                          e);
+        return policy_check_on(p, right, &other->above, e);
+}
+
+/* ---- roots ---- */
+
+static int compare_roots(const void *a, const void *b) {
+        return strcmp(((const Root *) a)->path, ((const Root *) b)->path);
+}
+
+/* By ids: whether what a is the root of lies below b's TSG, too. */
+static bool is_below_another(const Principal *p, const Binding *b, Right right) {
+        for (size_t i = 0; i < p->n_bindings; i++) {
+                const Binding *other = &p->bindings[i];
+                const char *tsg;
+
+                if (other == b || !binding_gives(p, other, right))
+                        continue;
+                tsg = other->tsg.ids[other->tsg.n - 1];
+                if (!tsg_chain_has(&b->tsg, tsg))
+                        continue;
+                /* Of two on the same TSG the first stays. */
+                if (other->tsg.n < b->tsg.n || other < b)
+                        return true;
+        }
+        return false;
+}
+
+void policy_roots(const Principal *p, Right right, Roots *ret) {
+        ret->n = 0;
+        if (right < RIGHT_PAGES_) {
+                if (right == RIGHT_SELF || p->may_sign)
+                        ret->list[ret->n++] = (Root){ p->tsg, p->tsg_path };
+                return;
+        }
+        if (!p->may_administer)
+                return;
+        for (size_t i = 0; i < p->n_bindings; i++) {
+                const Binding *b = &p->bindings[i];
+
+                if (binding_gives(p, b, right) && !is_below_another(p, b, right) &&
+                    binding_root(p, b, &ret->list[ret->n]))
+                        ret->n++;
+        }
+        qsort(ret->list, ret->n, sizeof(*ret->list), compare_roots);
+}
+
+/* ---- keys ---- */
 
 int policy_unreachable(const Principal *p, int not_found, const char *what, const char *path,
                        Error *e) {
@@ -57,9 +194,33 @@ int policy_unreachable(const Principal *p, int not_found, const char *what, cons
                               p->tsg_path);
 }
 
+/* Who may use it sees it, and so does who administers it. */
+static bool sees_key(const Principal *p, const Key *key) {
+        return key && covers(p, &key->above) &&
+               (p->may_sign || policy_check_on(p, RIGHT_VIEW(KEYS), &key->above, NULL) >= 0);
+}
+
 int policy_check_key(const Principal *p, const Key *key, const char *asked_path, Error *e) {
-        if (!key || !key_is_below(key, p->tsg))
+        if (!sees_key(p, key))
                 return policy_unreachable(p, -CSIGN_E_KEY_NOT_FOUND, "key", asked_path, e);
+        return 0;
+}
+
+/* By all roles of its, whatever its API key is for. */
+static int check_duties(const Principal *p, const Key *key, Error *e) {
+        if (!key->above.separation_of_duties)
+                return 0;
+        for (size_t i = 0; i < p->n_bindings; i++) {
+                const Binding *b = &p->bindings[i];
+
+                if (b->tsg.n == 0 || !rights_write(&b->rights) ||
+                    !tsg_chain_has(&key->above, b->tsg.ids[b->tsg.n - 1]))
+                        continue;
+                return error_set_rule(
+                        e, -CSIGN_E_NOT_PERMITTED, "separation-of-duties",
+                        "%s '%s' administers TSG '%s' (%s), and so may not sign with its keys",
+                        principal_type_name(p), p->name, b->path, b->id);
+        }
         return 0;
 }
 
@@ -113,12 +274,12 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
         assert(p && req && ret_rule);
 
         r = policy_check_right(p, RIGHT_SIGN, e);
-        if (r < 0)
-                return r;
-        r = policy_check_key(p, key, NULL, e);
-        if (r < 0)
-                return r;
-        r = check_key_state(key, e);
+        if (r >= 0)
+                r = policy_check_key(p, key, NULL, e);
+        if (r >= 0)
+                r = check_duties(p, key, e);
+        if (r >= 0)
+                r = check_key_state(key, e);
         if (r >= 0)
                 r = check_version_state(key, e);
         if (r >= 0)

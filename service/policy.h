@@ -2,51 +2,50 @@
 #pragma once
 
 /* Who may do what: pure functions on rows that were resolved before.  A refusal names its rule;
- * what is not allowed by a rule is refused. */
+ * what is not allowed by a rule is refused.
+ *
+ * Signing is by scope: a principal uses what its TSG covers.  Administering is by roles: what they
+ * give on a TSG and below, as far as the scope covers it.  Neither follows from the other, and who
+ * may change anything on a key's TSG may not sign with the key, unless the TSG says otherwise. */
 
 #include "lib/error.h"
 #include "lib/sign.h"
 #include "service/keys.h"
 #include "service/principal.h"
+#include "service/rights.h"
 
-/* What can be administered; a role gives none, view or write of each. */
-typedef enum AdminPage {
-        PAGE_TSGS,
-        PAGE_KEYS,
-        PAGE_ACCOUNTS,
-        PAGE_PEOPLE, /* users, teams and roles */
-        PAGE_PROJECTS,
-        PAGE_CERTIFICATES,
-        PAGE_AUDIT,
-        PAGE_SETTINGS,
-        PAGES_MAX_,
-} AdminPage;
-
-/* What a route asks of its caller: RIGHT_VIEW(KEYS), RIGHT_WRITE(KEYS), or one of these. */
-typedef enum Right {
-        RIGHT_NONE = 0, /* anybody, without authentication */
-        RIGHT_SELF,     /* any principal */
-        RIGHT_SIGN,
-        RIGHT_PAGES_,
-        RIGHTS_MAX_ = RIGHT_PAGES_ + 2 * PAGES_MAX_,
-} Right;
-
-#define RIGHT_VIEW(page)  ((Right) (RIGHT_PAGES_ + 2 * PAGE_##page))
-#define RIGHT_WRITE(page) ((Right) (RIGHT_PAGES_ + 2 * PAGE_##page + 1))
-
-/* Whether p may do this anywhere at all.  -CSIGN_E_NOT_PERMITTED with rule "role" or
- * "separation-of-duties". */
+/* Whether p may do this anywhere at all.  -CSIGN_E_NOT_PERMITTED with rule "role", or "api-key"
+ * when its API key is not for that. */
 int policy_check_right(const Principal *p, Right right, Error *e);
 
-/* Whether p may do this in the TSG that the chain ends in. */
+/* Whether p may do this in the TSG that the chain ends in.  -CSIGN_E_NOT_PERMITTED, rule "scope"
+ * or as above. */
 int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error *e);
+
+/* What p's roles give it there. */
+void policy_rights_on(const Principal *p, const TsgChain *tsg, Rights *ret);
+
+/* Whether p may give somebody these rights there, or take them: only who holds all of them.
+ * -CSIGN_E_NOT_PERMITTED, rule "grant". */
+int policy_check_grant(const Principal *p, const Rights *rights, const TsgChain *tsg, Error *e);
+
+/* Whether p may see another principal. */
+int policy_check_principal(const Principal *p, const Principal *other, Error *e);
+
+/* Where p may do this: the topmost TSGs, in the order of their paths.  They point into p. */
+typedef struct Roots {
+        size_t n;
+        Root list[BINDINGS_MAX];
+} Roots;
+
+void policy_roots(const Principal *p, Right right, Roots *ret);
 
 /* Whether p may sign req with the key; key NULL: there is no such row.  *ret_rule names what
  * allowed it. -CSIGN_E_KEY_NOT_FOUND and -CSIGN_E_OUT_OF_SCOPE (rule "scope"),
- * -CSIGN_E_KEY_DISABLED ("key-state", "version-state"), -CSIGN_E_KEY_DESTROYED ("key-state"),
- * -CSIGN_E_KEY_EXPIRED ("key-validity"), -CSIGN_E_UNSUPPORTED_SCHEME ("usage-scheme"),
- * -CSIGN_E_NOT_PERMITTED, and those of sign_request_check().  How often the key may sign is
- * audit/usage.h's. */
+ * -CSIGN_E_NOT_PERMITTED ("api-key", "separation-of-duties"), -CSIGN_E_KEY_DISABLED ("key-state",
+ * "version-state"), -CSIGN_E_KEY_DESTROYED ("key-state"), -CSIGN_E_KEY_EXPIRED ("key-validity"),
+ * -CSIGN_E_UNSUPPORTED_SCHEME ("usage-scheme"), and those of sign_request_check().  How often the
+ * key may sign is audit/usage.h's. */
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
                       const char **ret_rule, Error *e);
 

@@ -1,33 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Who is calling: immutable, counted, and cached by authn.c. */
+/* Who is calling: immutable, counted, and cached by authn.c, with all that decisions ask of it. */
 
 #include "lib/id.h"
 #include "lib/key-uri.h"
 #include "service/cache.h"
+#include "service/db/db.h"
 #include "service/digest.h"
+#include "service/rights.h"
+#include "service/tsg.h"
 
-typedef enum PrincipalType { PRINCIPAL_ACCOUNT, PRINCIPAL_USER } PrincipalType;
+typedef enum PrincipalType { PRINCIPAL_ACCOUNT, PRINCIPAL_USER, PRINCIPAL_TEAM } PrincipalType;
 
-/* What a user may administer on its TSG and below. */
-typedef enum Role { ROLE_NONE, ROLE_OWNER } Role;
+/* A role on a TSG, inherited below. */
+typedef struct Binding {
+        char id[ID_MAX];
+        char role[ID_MAX];       /* a built-in one's name, or a custom one's id */
+        char principal[ID_MAX];  /* who has it: the principal itself, or a team of its */
+        char path[PATH_MAX_LEN]; /* of the TSG */
+        TsgChain tsg;            /* the TSG and those above */
+        Rights rights;
+} Binding;
+
+/* Roles that one principal can have, its teams' counted in, and teams that it can be in.  Granting
+ * enforces it. */
+#define BINDINGS_MAX 64
+#define TEAMS_MAX    32
 
 typedef struct Principal {
         CacheObject object;
         PrincipalType type;
-        Role role; /* users only */
         char id[ID_MAX];
         char name[PATH_MAX_LEN]; /* a user's name, an account's path */
+
+        char home[ID_MAX]; /* the TSG that it belongs to */
+
+        /* The scope: its home, or the TSG below it that its API key is limited to. */
         char tsg[ID_MAX];
         char tsg_path[PATH_MAX_LEN];
+        TsgChain above; /* that TSG and those above */
+
+        bool may_sign, may_administer; /* what its API key is for */
+        Binding *bindings;
+        size_t n_bindings;
+        char (*teams)[ID_MAX];
+        size_t n_teams;
+
         uint8_t thumbprint[SHA256_SIZE]; /* accounts: of the TLS client key that the token is bound
                                             to */
-        uint64_t expires;                /* of the token; 0: never */
+        uint64_t expires;                /* of the token or API key; 0: never */
 } Principal;
 
+Principal *principal_new(PrincipalType type); /* NULL: no memory */
+
+/* After id and tsg: fills in tsg_path, above, teams and bindings. */
+int principal_load(DbConn *c, Principal *p, Error *e);
+
+/* Any account, user or team, as it would be if it called.  -CSIGN_E_NOT_FOUND. */
+int principal_by_id(DbConn *c, const char *id, Principal **ret, Error *e);
+
 static inline const char *principal_type_name(const Principal *p) {
-        return p->type == PRINCIPAL_ACCOUNT ? "account" : "user";
+        static const char *const names[] = { "account", "user", "team" };
+
+        return names[p->type];
 }
 
 static inline void principal_unref(Principal *p) {

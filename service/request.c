@@ -55,7 +55,7 @@ static int record_denial(Request *req, Error *e) {
         event.rule = req->error.rule;
         event.code = req->error.code;
         r = audit_entry_change(&rec, &event, "method", req->route->method, "route",
-                               req->route->pattern, NULL);
+                               req->route->pattern, "id", req->params[0], NULL);
         return r < 0 ? r : audit_commit(req->service->audit, &job);
 }
 
@@ -67,20 +67,18 @@ static int authorize(Request *req) {
                             &req->error);
         if (r < 0)
                 return r;
-        r = policy_check_right(req->principal, req->route->right, &req->error);
-        if (r < 0) {
-                Error e = {};
-                int q = record_denial(req, &e);
-
-                if (q < 0) {
-                        req->error = e;
-                        return q;
-                }
-        }
-        return r;
+        return policy_check_right(req->principal, req->route->right, &req->error);
 }
 
-static int walk(Request *req) {
+static bool is_denial(const Request *req, int r) {
+        if (!req->principal || req->route->right < RIGHT_PAGES_)
+                return false;
+        return r == -CSIGN_E_NOT_PERMITTED || r == -CSIGN_E_OUT_OF_SCOPE ||
+               (strcmp(req->error.rule, "scope") == 0 &&
+                RIGHT_ACCESS(req->route->right) == ACCESS_WRITE);
+}
+
+static int handle(Request *req) {
         int r;
 
         if (req->error.code != 0)
@@ -96,6 +94,20 @@ static int walk(Request *req) {
         if (req->route->key == KEY_OF_REQUEST && req->idempotency_key[0])
                 return once_run(req, &req->error);
         return req->route->fn(req, &req->error);
+}
+
+/* A refusal without its record would be one that nobody finds. */
+static int walk(Request *req) {
+        Error e = {};
+        int r, q;
+
+        r = handle(req);
+        if (r >= 0 || !is_denial(req, r))
+                return r;
+        q = record_denial(req, &e);
+        if (q < 0)
+                req->error = e;
+        return q < 0 ? q : r;
 }
 
 void request_run(Request *req) {
@@ -189,6 +201,26 @@ int request_allow(const Request *req, Right right, const char *tsg, Error *e) {
         r = tsg_chain(c, tsg, &chain, e);
         db_release(db, c);
         return r < 0 ? r : policy_check_on(req->principal, right, &chain, e);
+}
+
+int request_place(const Request *req, Right right, const char *asked,
+                  char path[static PATH_MAX_LEN], char name[static NAME_MAX_LEN + 1], Tsg *ret_tsg,
+                  Error *e) {
+        char tsg_path[PATH_MAX_LEN] = "";
+        int r;
+
+        r = path_normalize(asked, path, e);
+        if (r < 0)
+                return r;
+        if (strchr(path, '/'))
+                r = path_split(path, tsg_path, name, e);
+        else
+                snprintf(name, NAME_MAX_LEN + 1, "%.*s", NAME_MAX_LEN, path);
+        if (r >= 0)
+                r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, ret_tsg, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
+        return r < 0 ? r : request_allow(req, right, ret_tsg->id, e);
 }
 
 ChangeEvent request_event(const Request *req, const char *kind) {

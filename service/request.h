@@ -76,6 +76,12 @@ int request_number(const Request *req, const char *name, uint64_t max, uint64_t 
  * right was checked before, but only that the caller has it somewhere. */
 int request_allow(const Request *req, Right right, const char *tsg, Error *e);
 
+/* Where something new goes: its path, normalised, and name; and the TSG, where the caller must have
+ * the right. */
+int request_place(const Request *req, Right right, const char *asked,
+                  char path[static PATH_MAX_LEN], char name[static NAME_MAX_LEN + 1], Tsg *ret_tsg,
+                  Error *e);
+
 /* Commits a change with its record, and the reply if it is to be kept: then it must be complete.
  * After it the caches know nothing old. */
 int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,

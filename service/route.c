@@ -46,6 +46,16 @@ static const Route routes[] = {
         { "POST",  "/v1/accounts",                            RIGHT_WRITE(ACCOUNTS), api_account_create, SMALL,        "", .key = KEY_OF_REQUEST },
         { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "", .if_match = true },
 
+        { "GET",   "/v1/roles",                               RIGHT_VIEW(PEOPLE),    api_role_list,      0,            "limit cursor" },
+        { "GET",   "/v1/roles/{id}",                          RIGHT_VIEW(PEOPLE),    api_role_get,       0,            "" },
+        { "POST",  "/v1/roles",                               RIGHT_WRITE(PEOPLE),   api_role_create,    SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/roles/{id}",                          RIGHT_WRITE(PEOPLE),   api_role_change,    SMALL,        "", .if_match = true },
+        { "DELETE", "/v1/roles/{id}",                         RIGHT_WRITE(PEOPLE),   api_role_delete,    0,            "", .if_match = true },
+        { "GET",   "/v1/bindings",                            RIGHT_VIEW(PEOPLE),    api_binding_list,   0,            "principal limit cursor" },
+        { "GET",   "/v1/bindings/{id}",                       RIGHT_VIEW(PEOPLE),    api_binding_get,    0,            "" },
+        { "POST",  "/v1/bindings",                            RIGHT_WRITE(PEOPLE),   api_binding_create, SMALL,        "", .key = KEY_OF_REQUEST },
+        { "DELETE", "/v1/bindings/{id}",                      RIGHT_WRITE(PEOPLE),   api_binding_delete, 0,            "", .if_match = true },
+
         { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key request_id" },
         { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },
 };

@@ -272,7 +272,8 @@ static void set_headers(const Exchange *x) {
         char etag[REVISION_ETAG_MAX];
         char seconds[16];
 
-        evhttp_add_header(headers, "Content-Type", req->reply_type);
+        if (req->status != 204)
+                evhttp_add_header(headers, "Content-Type", req->reply_type);
         evhttp_add_header(headers, "X-Request-Id", req->request_id);
         evhttp_add_header(headers, "Cache-Control", "no-store");
         if (req->etag != 0 && req->status < 300)

@@ -62,11 +62,13 @@ static int take_ancestor(DbRow *row, void *userdata) {
         if (chain->n >= TSG_CHAIN_MAX)
                 return -E2BIG;
         copy_column(row, 0, chain->ids[chain->n++], ID_MAX);
+        if (db_row_text(row, 2)[0])
+                chain->separation_of_duties = strcmp(db_row_text(row, 2), "off") != 0;
         return 0;
 }
 
 int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e) {
-        TsgChain chain = {};
+        TsgChain chain = { .separation_of_duties = true };
         int r;
 
         r = db_query(c, SQL_TSG_ANCESTORS, DB_ARGS(DB_TEXT(id)), take_ancestor, &chain, e);
@@ -74,6 +76,25 @@ int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e) {
                 return r;
         *ret = chain;
         return 0;
+}
+
+bool tsg_chain_has(const TsgChain *chain, const char *tsg) {
+        for (size_t i = 0; i < chain->n; i++)
+                if (strcmp(chain->ids[i], tsg) == 0)
+                        return true;
+        return false;
+}
+
+/* '0' is the character after '/', and '{' is after all that names are made of. */
+void path_range(const char *root, const char *path, const char *after, PathRange *ret) {
+        bool all = path[0] == '\0';
+
+        ret->root = root;
+        ret->after = after;
+        snprintf(ret->begin, sizeof(ret->begin), "%s", strcmp(after, path) > 0 ? after : path);
+        snprintf(ret->path, sizeof(ret->path), "%s", path);
+        snprintf(ret->below, sizeof(ret->below), "%s%s", path, all ? "" : "/");
+        snprintf(ret->end, sizeof(ret->end), "%s%s", path, all ? "{" : "0");
 }
 
 typedef struct Listing {
@@ -89,12 +110,14 @@ static int list_row(DbRow *row, void *userdata) {
         return l->fn(&t, l->userdata);
 }
 
-int tsg_list(Db *db, const char *scope, const char *after, unsigned limit,
+int tsg_list(Db *db, const Root *root, const char *after, unsigned limit,
              int (*fn)(const Tsg *t, void *userdata), void *userdata, Error *e) {
         Listing l = { fn, userdata };
+        PathRange range;
 
-        return db_read(db, SQL_TSG_LIST, DB_ARGS(DB_TEXT(scope), DB_TEXT(after), DB_INT(limit)),
-                       list_row, &l, e);
+        path_range(root->id, root->path, after, &range);
+        return db_read(db, SQL_TSG_LIST, DB_ARGS(PATH_RANGE_ARGS(&range), DB_INT(limit)), list_row,
+                       &l, e);
 }
 
 static int check_free(DbConn *c, const char *path, Error *e) {

@@ -26,17 +26,41 @@ int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e)
 /* The top, which has no scope above it: for the service itself. */
 int tsg_top(Db *db, Tsg *ret, Error *e);
 
-/* The TSG itself and those above it, the top first. */
+/* The TSG itself and those above it, the top first, with what they say together. */
 #define TSG_CHAIN_MAX (PATH_DEPTH_MAX + 1)
 typedef struct TsgChain {
         size_t n;
         char ids[TSG_CHAIN_MAX][ID_MAX];
+        bool separation_of_duties; /* the nearest that is set; nowhere: true */
 } TsgChain;
 
 int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e);
 
-/* Calls fn with up to limit TSGs of the scope, by path, beginning after `after`. */
-int tsg_list(Db *db, const char *scope, const char *after, unsigned limit,
+/* Whether the TSG is in the chain: then what the chain ends in is the TSG or below it. */
+bool tsg_chain_has(const TsgChain *chain, const char *tsg);
+
+/* A TSG whose rows a listing shows, with all below it. */
+typedef struct Root {
+        const char *id, *path;
+} Root;
+
+/* The same as a range of paths, so that an index finds what the closure table then decides on: the
+ * arguments of IN_ROOT in db/queries.c. */
+typedef struct PathRange {
+        const char *root, *after;
+        char begin[PATH_MAX_LEN]; /* where to look from: the first path, or `after` */
+        char path[PATH_MAX_LEN], below[PATH_MAX_LEN + 1], end[PATH_MAX_LEN + 1];
+} PathRange;
+
+#define PATH_RANGE_ARGS(r)                                                                         \
+        DB_TEXT((r)->begin), DB_TEXT((r)->after), DB_TEXT((r)->end), DB_TEXT((r)->path),           \
+                DB_TEXT((r)->below), DB_TEXT((r)->root)
+
+/* What is at and below a path, after `after`. */
+void path_range(const char *root, const char *path, const char *after, PathRange *ret);
+
+/* Calls fn with up to limit TSGs, by path, beginning after `after`. */
+int tsg_list(Db *db, const Root *root, const char *after, unsigned limit,
              int (*fn)(const Tsg *t, void *userdata), void *userdata, Error *e);
 
 /* A change for an audit job.  -CSIGN_E_ALREADY_EXISTS. */

@@ -130,7 +130,66 @@ static const char *const step_key_life[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1, step_2, step_3, step_revision, step_key_life };
+/* Who may do what: roles, teams and projects; and what users and their API keys need for it.  A
+ * user with the role `owner` gets it as a binding. */
+static const char *const step_access[] = {
+        "CREATE TABLE roles ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, pages TEXT NOT NULL, created BIGINT NOT NULL,"
+        " revision BIGINT NOT NULL DEFAULT 1)",
+        "CREATE INDEX roles_tsg ON roles (tsg)",
+        /* role: a built-in one's name, or an id.  principal: of an account, user or team. */
+        "CREATE TABLE role_bindings ("
+        " id TEXT PRIMARY KEY, role TEXT NOT NULL, principal TEXT NOT NULL,"
+        " tsg TEXT NOT NULL REFERENCES tsgs (id), created BIGINT NOT NULL,"
+        " revision BIGINT NOT NULL DEFAULT 1, UNIQUE (principal, role, tsg))",
+        "CREATE INDEX role_bindings_tsg ON role_bindings (tsg, id)",
+        "CREATE INDEX role_bindings_role ON role_bindings (role)",
+        "INSERT INTO role_bindings (id, role, principal, tsg, created) "
+        "SELECT 'bind_' || substr(id, 5), role, id, tsg, created FROM users WHERE role <> 'none'",
+
+        "ALTER TABLE users DROP COLUMN role",
+        "ALTER TABLE users ADD COLUMN path TEXT NOT NULL DEFAULT ''",
+        "UPDATE users SET path = (SELECT CASE t.path WHEN '' THEN '' ELSE t.path || '/' END "
+        "FROM tsgs t WHERE t.id = users.tsg) || name",
+        "CREATE UNIQUE INDEX users_path ON users (path)",
+        "ALTER TABLE api_keys ADD COLUMN name TEXT NOT NULL DEFAULT 'first'",
+        "ALTER TABLE api_keys ADD COLUMN tsg TEXT REFERENCES tsgs (id)",
+        "ALTER TABLE api_keys ADD COLUMN purpose TEXT NOT NULL DEFAULT 'any'",
+        "ALTER TABLE api_keys ADD COLUMN expires BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE api_keys ADD COLUMN last_used BIGINT NOT NULL DEFAULT 0",
+        "CREATE UNIQUE INDEX api_keys_user ON api_keys (user_id, name)",
+
+        "CREATE TABLE teams ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, created BIGINT NOT NULL, revision BIGINT NOT NULL DEFAULT 1)",
+        "CREATE INDEX teams_tsg ON teams (tsg)",
+        "CREATE TABLE team_members ("
+        " team TEXT NOT NULL REFERENCES teams (id), member TEXT NOT NULL,"
+        " PRIMARY KEY (team, member))",
+        "CREATE INDEX team_members_member ON team_members (member, team)",
+        "ALTER TABLE accounts ADD COLUMN owner_team TEXT REFERENCES teams (id)",
+        "CREATE INDEX accounts_owner_team ON accounts (owner_team, path)",
+
+        "CREATE TABLE projects ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), name TEXT NOT NULL,"
+        " path TEXT NOT NULL UNIQUE, description TEXT NOT NULL DEFAULT '', created BIGINT NOT NULL,"
+        " revision BIGINT NOT NULL DEFAULT 1)",
+        "CREATE INDEX projects_tsg ON projects (tsg)",
+        "CREATE TABLE project_signers ("
+        " project TEXT NOT NULL REFERENCES projects (id), principal TEXT NOT NULL,"
+        " PRIMARY KEY (project, principal))",
+        "CREATE INDEX project_signers_principal ON project_signers (principal, project)",
+        "ALTER TABLE keys ADD COLUMN project TEXT REFERENCES projects (id)",
+        "CREATE INDEX keys_project ON keys (project, path)",
+
+        /* 'on', 'off', or NULL: as the TSG above it. */
+        "ALTER TABLE tsgs ADD COLUMN separation_of_duties TEXT",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1,        step_2,        step_3,
+                                            step_revision, step_key_life, step_access };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

@@ -16,6 +16,14 @@ const char SQL_SCHEMA_SET_VERSION[] = "INSERT INTO schema_version (version) VALU
 
 /* ---- TSGs ---- */
 
+/* What lies in a TSG or below it, as a listing goes on: the index of paths finds it, and the
+ * closure table decides.  First path to look at, path to leave out, path before which to end, path
+ * of the subtree, the same with "/", TSG (PATH_RANGE_ARGS in service/tsg.h). */
+#define IN_ROOT(tsg, path)                                                                         \
+        path " >= ? AND " path " <> ? AND " path " < ? AND (" path " = ? OR " path " > ?) "        \
+             "AND EXISTS (SELECT 1 FROM tsg_closure c WHERE c.descendant = " tsg                   \
+             " AND c.ancestor = ?)"
+
 #define TSG_COLUMNS  "t.id, t.parent, t.name, t.path, t.created, t.revision"
 #define TSG_IN_SCOPE " FROM tsgs t JOIN tsg_closure c ON c.descendant = t.id WHERE c.ancestor = ?"
 
@@ -29,20 +37,88 @@ const char SQL_TSG_BY_ID[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.id = ?";
 const char SQL_TSG_BY_PATH[] = "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path = ?";
 const char SQL_TSG_TOP[] = "SELECT " TSG_COLUMNS " FROM tsgs t WHERE t.parent IS NULL";
 const char SQL_TSG_LIST[] =
-        "SELECT " TSG_COLUMNS TSG_IN_SCOPE " AND t.path > ? ORDER BY t.path LIMIT ?";
-const char SQL_TSG_ANCESTORS[] =
-        "SELECT t.id, t.path FROM tsg_closure c JOIN tsgs t ON t.id = c.ancestor "
-        "WHERE c.descendant = ? ORDER BY c.depth DESC";
+        "SELECT " TSG_COLUMNS
+        " FROM tsgs t WHERE " IN_ROOT("t.id", "t.path") " ORDER BY t.path LIMIT ?";
+const char SQL_TSG_PATH[] = "SELECT path FROM tsgs WHERE id = ?";
+const char SQL_TSG_ANCESTORS[] = "SELECT t.id, t.path, t.separation_of_duties FROM tsg_closure c "
+                                 "JOIN tsgs t ON t.id = c.ancestor "
+                                 "WHERE c.descendant = ? ORDER BY c.depth DESC";
 
 /* ---- users ---- */
 
 const char SQL_USER_INSERT[] =
-        "INSERT INTO users (id, tsg, name, role, created) VALUES (?, ?, ?, ?, ?)";
+        "INSERT INTO users (id, tsg, name, path, created) VALUES (?, ?, ?, ?, ?)";
 const char SQL_API_KEY_INSERT[] =
-        "INSERT INTO api_keys (id, user_id, hash, created) VALUES (?, ?, ?, ?)";
-const char SQL_USER_BY_API_KEY[] = "SELECT u.id, u.name, u.role, t.id, t.path FROM api_keys a "
-                                   "JOIN users u ON u.id = a.user_id JOIN tsgs t ON t.id = u.tsg "
-                                   "WHERE a.hash = ? AND u.state = 'enabled'";
+        "INSERT INTO api_keys (id, user_id, hash, name, created) VALUES (?, ?, ?, ?, ?)";
+const char SQL_USER_BY_API_KEY[] =
+        "SELECT u.id, u.path, u.tsg, COALESCE(a.tsg, u.tsg), a.expires, a.purpose "
+        "FROM api_keys a JOIN users u ON u.id = a.user_id "
+        "WHERE a.hash = ? AND u.state = 'enabled'";
+
+/* ---- roles and teams ---- */
+
+/* What a role gives counts only where it may be granted: below the TSG that defines it, and below
+ * the team's own. */
+const char SQL_BINDINGS_OF[] =
+        "SELECT b.id, b.role, b.principal, b.tsg, t.path, COALESCE(r.pages, '') "
+        "FROM role_bindings b JOIN tsgs t ON t.id = b.tsg LEFT JOIN roles r ON r.id = b.role "
+        "LEFT JOIN teams m ON m.id = b.principal "
+        "WHERE b.principal IN (SELECT ? UNION ALL SELECT team FROM team_members WHERE member = ?) "
+        "AND (r.id IS NULL OR EXISTS (SELECT 1 FROM tsg_closure c "
+        "WHERE c.ancestor = r.tsg AND c.descendant = b.tsg)) "
+        "AND (m.id IS NULL OR EXISTS (SELECT 1 FROM tsg_closure c "
+        "WHERE c.ancestor = m.tsg AND c.descendant = b.tsg)) ORDER BY b.id";
+const char SQL_USER_HOME[] = "SELECT tsg, path FROM users WHERE id = ?";
+const char SQL_ACCOUNT_HOME[] = "SELECT tsg, path FROM accounts WHERE id = ?";
+const char SQL_TEAM_HOME[] = "SELECT tsg, path FROM teams WHERE id = ?";
+const char SQL_TEAMS_OF[] = "SELECT team FROM team_members WHERE member = ? ORDER BY team";
+
+#define ROLE_COLUMNS "r.id, r.tsg, r.name, r.path, r.pages, r.created, r.revision"
+
+const char SQL_ROLE_INSERT[] =
+        "INSERT INTO roles (id, tsg, name, path, pages, created) VALUES (?, ?, ?, ?, ?, ?)";
+const char SQL_ROLE_BY_ID[] = "SELECT " ROLE_COLUMNS " FROM roles r WHERE r.id = ?";
+const char SQL_ROLE_LIST[] =
+        "SELECT " ROLE_COLUMNS
+        " FROM roles r WHERE " IN_ROOT("r.tsg", "r.path") " ORDER BY r.path LIMIT ?";
+const char SQL_ROLE_TOUCH[] =
+        "UPDATE roles SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_ROLE_UPDATE[] = "UPDATE roles SET pages = ? WHERE id = ?";
+const char SQL_ROLE_IS_BOUND[] = "SELECT 1 FROM role_bindings WHERE role = ? LIMIT 1";
+const char SQL_ROLE_DELETE[] = "DELETE FROM roles WHERE id = ?";
+
+#define BINDING_COLUMNS "b.id, b.role, b.principal, b.tsg, t.path, b.created, b.revision"
+#define BINDING_TSG     " FROM role_bindings b JOIN tsgs t ON t.id = b.tsg WHERE "
+
+const char SQL_BINDING_INSERT[] =
+        "INSERT INTO role_bindings (id, role, principal, tsg, created) VALUES (?, ?, ?, ?, ?)";
+const char SQL_BINDING_BY_ID[] = "SELECT " BINDING_COLUMNS BINDING_TSG "b.id = ?";
+/* Two columns make the place where the page before ended. */
+const char SQL_BINDING_LIST[] =
+        "SELECT " BINDING_COLUMNS " FROM tsgs t CROSS JOIN role_bindings b WHERE b.tsg = t.id "
+        "AND t.path >= ? AND t.path < ? AND (t.path = ? OR t.path > ?) "
+        "AND EXISTS (SELECT 1 FROM tsg_closure c WHERE c.descendant = t.id AND c.ancestor = ?) "
+        "AND (t.path <> ? OR b.id > ?) ORDER BY t.path, b.id LIMIT ?";
+const char SQL_BINDING_LIST_OF[] =
+        "SELECT " BINDING_COLUMNS BINDING_TSG "b.principal = ? ORDER BY b.id";
+const char SQL_BINDING_TOUCH[] =
+        "UPDATE role_bindings SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_BINDING_DELETE[] = "DELETE FROM role_bindings WHERE id = ?";
+/* What the principal has; and of a team's members what the one with the most has. */
+const char SQL_BINDINGS_COUNT[] =
+        "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM "
+        "(SELECT ? AS who UNION SELECT member FROM team_members WHERE team = ?) p "
+        "JOIN role_bindings b ON b.principal = p.who OR b.principal IN "
+        "(SELECT team FROM team_members WHERE member = p.who) GROUP BY p.who) counts";
+/* An owner of the top who can come in: enabled, of the top itself, with an API key for all. */
+const char SQL_OWNER_EXISTS[] =
+        "SELECT 1 FROM users u JOIN tsgs t ON t.id = u.tsg "
+        "WHERE t.parent IS NULL AND u.state = 'enabled' "
+        "AND EXISTS (SELECT 1 FROM role_bindings b WHERE b.role = ? AND b.tsg = t.id "
+        "AND (b.principal = u.id OR b.principal IN "
+        "(SELECT team FROM team_members WHERE member = u.id))) "
+        "AND EXISTS (SELECT 1 FROM api_keys a WHERE a.user_id = u.id AND a.purpose <> 'sign' "
+        "AND a.tsg IS NULL AND (a.expires = 0 OR a.expires > ?)) LIMIT 1";
 
 /* ---- accounts ---- */
 
@@ -54,7 +130,8 @@ const char SQL_ACCOUNT_INSERT[] = "INSERT INTO accounts (id, tsg, name, path, cr
                                   "VALUES (?, ?, ?, ?, ?, ?)";
 const char SQL_ACCOUNT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.id = ?";
 const char SQL_ACCOUNT_LIST[] =
-        "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.path > ? ORDER BY a.path LIMIT ?";
+        "SELECT " ACCOUNT_COLUMNS
+        " FROM accounts a WHERE " IN_ROOT("a.tsg", "a.path") " ORDER BY a.path LIMIT ?";
 const char SQL_ACCOUNT_TOUCH[] =
         "UPDATE accounts SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_ACCOUNT_SET_STATE[] = "UPDATE accounts SET state = ? WHERE id = ?";
@@ -72,9 +149,8 @@ const char SQL_ACCOUNT_LOGIN[] =
 const char SQL_TOKEN_INSERT[] =
         "INSERT INTO tokens (hash, account, thumbprint, issued, expires) VALUES (?, ?, ?, ?, ?)";
 const char SQL_TOKEN_BY_HASH[] =
-        "SELECT a.id, a.path, t.id, t.path, k.thumbprint, k.expires, a.state, a.expires FROM "
-        "tokens k "
-        "JOIN accounts a ON a.id = k.account JOIN tsgs t ON t.id = a.tsg WHERE k.hash = ?";
+        "SELECT a.id, a.path, a.tsg, k.thumbprint, k.expires, a.state, a.expires "
+        "FROM tokens k JOIN accounts a ON a.id = k.account WHERE k.hash = ?";
 const char SQL_TOKEN_EXPIRE[] = "DELETE FROM tokens WHERE expires < ?";
 const char SQL_TOKEN_DROP[] = "DELETE FROM tokens WHERE account = ?";
 const char SQL_ASSERTION_INSERT[] =
@@ -93,9 +169,7 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
 
 #define KEY_PRIMARY                                                                                \
-        " FROM keys k JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "   \
-        "JOIN tsg_closure c ON c.descendant = k.tsg "
-#define KEY_UNDER_PREFIX "AND (? = '' OR k.path = ? OR (k.path > ? AND k.path < ?)) "
+        " FROM keys k JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "
 /* A key without an end of its validity never passes it. */
 #define KEY_ENDS                                                                                   \
         "AND CASE WHEN k.not_after = 0 THEN 9223372036854775807 ELSE k.not_after END "             \
@@ -110,15 +184,15 @@ const char SQL_KEY_VERSION_INSERT[] =
 const char SQL_KEY_BY_ID[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.id = ?";
 const char SQL_KEY_BY_PATH[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.path = ?";
 const char SQL_KEY_LIST[] =
-        "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE c.ancestor = ? AND k.path > ? " KEY_UNDER_PREFIX
-        "AND k.state <> 'destroyed' ORDER BY k.path LIMIT ?";
+        "SELECT " KEY_COLUMNS KEY_PRIMARY
+        "WHERE " IN_ROOT("k.tsg", "k.path") " AND k.state <> 'destroyed' ORDER BY k.path LIMIT ?";
 const char SQL_KEY_LIST_BY_STATE[] =
-        "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE c.ancestor = ? AND k.path > ? " KEY_UNDER_PREFIX
-        "AND k.state = ? " KEY_ENDS "ORDER BY k.path LIMIT ?";
+        "SELECT " KEY_COLUMNS KEY_PRIMARY
+        "WHERE " IN_ROOT("k.tsg", "k.path") " AND k.state = ? " KEY_ENDS "ORDER BY k.path LIMIT ?";
 const char SQL_KEY_LIST_BY_LABEL[] =
         "SELECT " KEY_COLUMNS KEY_PRIMARY "JOIN key_labels l ON l.path = k.path "
-        "WHERE c.ancestor = ? AND l.path > ? " KEY_UNDER_PREFIX
-        "AND l.name = ? AND l.value = ? AND k.state <> 'destroyed' ORDER BY l.path LIMIT ?";
+        "WHERE " IN_ROOT("k.tsg", "l.path") " AND l.name = ? AND l.value = ? AND k.state <> "
+                                            "'destroyed' ORDER BY l.path LIMIT ?";
 const char SQL_KEY_VERSIONS[] = "SELECT " KEY_COLUMNS " FROM keys k "
                                 "JOIN key_versions v ON v.key_id = k.id "
                                 "WHERE k.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?";

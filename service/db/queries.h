@@ -21,18 +21,45 @@ extern const char SQL_TSG_CLOSURE_INSERT[]; /* id, id, id, parent */
 extern const char SQL_TSG_BY_ID[];          /* scope, id */
 extern const char SQL_TSG_BY_PATH[];        /* scope, path */
 extern const char SQL_TSG_TOP[];            /* nothing */
-extern const char SQL_TSG_LIST[];           /* scope, after path, limit */
-extern const char SQL_TSG_ANCESTORS[];      /* id; gives ancestor ids and names, the top first */
+extern const char SQL_TSG_LIST[];           /* PATH_RANGE_ARGS, limit */
+extern const char SQL_TSG_PATH[];           /* id; path */
+extern const char SQL_TSG_ANCESTORS[]; /* id; ancestors' id, path, separation_of_duties, the top
+                                          first */
 
 /* users and their API keys */
-extern const char SQL_USER_INSERT[];     /* id, tsg, name, role, created */
-extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, created */
-extern const char SQL_USER_BY_API_KEY[]; /* hash; user id, name, role, tsg id, tsg path */
+extern const char SQL_USER_INSERT[];     /* id, tsg, name, path, created */
+extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, name, created */
+extern const char SQL_USER_BY_API_KEY[]; /* hash; user id, path, home TSG, TSG it is limited to,
+                                            expires, purpose */
+
+/* roles, and who has them.  Columns of a role: id, tsg, name, path, pages, created, revision; of a
+ * binding: id, role, principal, tsg, its path, created, revision */
+extern const char SQL_BINDINGS_OF[]; /* principal, principal; id, role, principal or its team, tsg,
+                                        its path, a custom role's pages */
+extern const char SQL_USER_HOME[], SQL_ACCOUNT_HOME[], SQL_TEAM_HOME[]; /* id; tsg, path */
+extern const char SQL_TEAMS_OF[];                                       /* member; team */
+extern const char SQL_ROLE_INSERT[]; /* id, tsg, name, path, pages, created */
+extern const char SQL_ROLE_BY_ID[];  /* id */
+extern const char SQL_ROLE_LIST[];   /* PATH_RANGE_ARGS, limit */
+extern const char SQL_ROLE_TOUCH[];
+extern const char SQL_ROLE_UPDATE[];     /* pages, id */
+extern const char SQL_ROLE_IS_BOUND[];   /* id; a row or none */
+extern const char SQL_ROLE_DELETE[];     /* id */
+extern const char SQL_BINDING_INSERT[];  /* id, role, principal, tsg, created */
+extern const char SQL_BINDING_BY_ID[];   /* id */
+extern const char SQL_BINDING_LIST[];    /* first path, path to end before, subtree, the same with
+                                            "/", TSG, path and id that the page before ended with,
+                                            limit */
+extern const char SQL_BINDING_LIST_OF[]; /* principal */
+extern const char SQL_BINDING_TOUCH[];
+extern const char SQL_BINDING_DELETE[]; /* id */
+extern const char SQL_BINDINGS_COUNT[]; /* principal, principal; the most that one then has */
+extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 
 /* accounts.  Columns: id, tsg, name, path, state, created, expires, revision */
 extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires */
 extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
-extern const char SQL_ACCOUNT_LIST[];   /* scope, after path, limit */
+extern const char SQL_ACCOUNT_LIST[];   /* PATH_RANGE_ARGS, limit */
 extern const char SQL_ACCOUNT_TOUCH[];
 extern const char SQL_ACCOUNT_SET_STATE[];  /* state, id */
 extern const char SQL_ACCOUNT_KEY_INSERT[]; /* id, account, thumbprint, spki, algorithm, created */
@@ -40,11 +67,11 @@ extern const char SQL_ACCOUNT_KEYS[];       /* account; id, thumbprint, algorith
 extern const char SQL_ACCOUNT_LOGIN[]; /* account, thumbprint; spki, state, expires, path, tsg */
 
 /* tokens, and assertions that were used */
-extern const char SQL_TOKEN_INSERT[];     /* hash, account, thumbprint, issued, expires */
-extern const char SQL_TOKEN_BY_HASH[];    /* hash; account id, path, tsg id, tsg path, thumbprint,
-                                             expires, state,    account expires */
-extern const char SQL_TOKEN_EXPIRE[];     /* now */
-extern const char SQL_TOKEN_DROP[];       /* account */
+extern const char SQL_TOKEN_INSERT[];  /* hash, account, thumbprint, issued, expires */
+extern const char SQL_TOKEN_BY_HASH[]; /* hash; account id, path, tsg, thumbprint, expires, state,
+                                          account expires */
+extern const char SQL_TOKEN_EXPIRE[];  /* now */
+extern const char SQL_TOKEN_DROP[];    /* account */
 extern const char SQL_ASSERTION_INSERT[]; /* account, jti, expires */
 extern const char SQL_ASSERTION_EXPIRE[]; /* now */
 
@@ -55,11 +82,10 @@ extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, descripti
 extern const char SQL_KEY_VERSION_INSERT[]; /* key, version, spki, sealed, created */
 extern const char SQL_KEY_BY_ID[];          /* version or 0, id */
 extern const char SQL_KEY_BY_PATH[];        /* version or 0, path */
-extern const char
-        SQL_KEY_LIST[]; /* scope, after path, prefix, prefix, prefix + "/", prefix + "0", limit */
-extern const char SQL_KEY_LIST_BY_STATE[]; /* ... state, ends from, ends to, limit */
-extern const char SQL_KEY_LIST_BY_LABEL[]; /* ... name, value, limit */
-extern const char SQL_KEY_VERSIONS[];      /* id, below version, limit */
+extern const char SQL_KEY_LIST[];           /* PATH_RANGE_ARGS, limit */
+extern const char SQL_KEY_LIST_BY_STATE[];  /* ... state, ends from, ends to, limit */
+extern const char SQL_KEY_LIST_BY_LABEL[];  /* ... name, value, limit */
+extern const char SQL_KEY_VERSIONS[];       /* id, below version, limit */
 extern const char SQL_KEY_TOUCH[];
 extern const char SQL_KEY_UPDATE[]; /* state, description, not before, not after, schemes, hashes,
                                        per hour, per day, id */

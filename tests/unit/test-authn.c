@@ -5,6 +5,8 @@
 #include "service/clock.h"
 #include "service/db/queries.h"
 #include "service/metrics.h"
+#include "service/roles.h"
+#include "service/users.h"
 #include "tests/unit/service-state.h"
 #include "tests/unit/test.h"
 
@@ -64,11 +66,15 @@ typedef struct Rows {
 static int insert_rows(DbConn *c, void *userdata, Error *e) {
         const Rows *rows = userdata;
         Account a = { .id = "acc_x", .name = "ci", .path = "acme/mobile/ci", .created = 1 };
+        User u = { .id = "usr_x", .name = "owner", .path = "owner", .created = 1 };
+        RoleBinding b = { .id = "bind_x", .role = "owner", .principal = "usr_x", .created = 1 };
         Buf spki = { .data = (uint8_t *) "spki", .len = 4 };
         int r;
 
         a.expires = rows->account_expires;
         strcpy(a.tsg, rows->s->mobile.id);
+        strcpy(u.tsg, rows->s->top.id);
+        strcpy(b.tsg, rows->s->top.id);
         strcpy(a.keys[0].id, "ack_x");
         strcpy(a.keys[0].algorithm, "P-256");
         memcpy(a.keys[0].thumbprint, client_key, SHA256_SIZE);
@@ -80,9 +86,11 @@ static int insert_rows(DbConn *c, void *userdata, Error *e) {
                                     DB_INT(rows->token_expires)),
                             e);
         if (r >= 0)
-                r = user_insert(c, "usr_x", rows->s->top.id, "owner", ROLE_OWNER, 1, e);
+                r = user_insert(c, &u, e);
         if (r >= 0)
-                r = user_api_key_insert(c, "usr_x", rows->api_key.hash, 1, e);
+                r = user_api_key_insert(c, "usr_x", "first", rows->api_key.hash, 1, e);
+        if (r >= 0)
+                r = role_binding_insert(c, &b, e);
         return r;
 }
 
@@ -161,7 +169,10 @@ static void an_api_key_is_a_user_on_any_connection(void **state) {
 
         assert_int_equal(authn_principal(&a, &rows.api_key, NULL, &p, &e), 0);
         assert_int_equal(p->type, PRINCIPAL_USER);
-        assert_int_equal(p->role, ROLE_OWNER);
+        assert_int_equal(p->n_bindings, 1);
+        assert_string_equal(p->bindings[0].role, "owner");
+        assert_int_equal(p->bindings[0].tsg.n, 1);
+        assert_true(p->may_sign && p->may_administer);
         assert_string_equal(p->tsg_path, "");
         cache_free(a.cache);
 }

@@ -61,9 +61,9 @@ static void a_newer_schema_is_refused(void **state) {
 }
 
 static int add_user(DbConn *c, const char *id, const char *tsg, const char *name, Error *e) {
-        return db_exec(
-                c, SQL_USER_INSERT,
-                DB_ARGS(DB_TEXT(id), DB_TEXT(tsg), DB_TEXT(name), DB_TEXT("owner"), DB_INT(1)), e);
+        return db_exec(c, SQL_USER_INSERT,
+                       DB_ARGS(DB_TEXT(id), DB_TEXT(tsg), DB_TEXT(name), DB_TEXT(name), DB_INT(1)),
+                       e);
 }
 
 static int take_name(DbRow *row, void *userdata) {
@@ -130,11 +130,13 @@ static int stop(DbRow *row, void *userdata) {
 
 static void a_row_can_end_the_query(void **state) {
         State *s = *state;
+        PathRange range;
         Error e = {};
         int n = 0;
 
-        assert_int_equal(db_read(s->db, SQL_TSG_LIST,
-                                 DB_ARGS(DB_TEXT(s->top.id), DB_TEXT(""), DB_INT(9)), stop, &n, &e),
+        path_range(s->top.id, "", "", &range);
+        assert_int_equal(db_read(s->db, SQL_TSG_LIST, DB_ARGS(PATH_RANGE_ARGS(&range), DB_INT(9)),
+                                 stop, &n, &e),
                          -CSIGN_E_BAD_ANSWER);
         assert_int_equal(n, 1);
 }

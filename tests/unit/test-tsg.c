@@ -82,11 +82,12 @@ static int take(const Tsg *t, void *userdata) {
 
 static void listings_stay_in_scope_and_go_on_after_a_path(void **state) {
         State *s = *state;
+        const Root root = { s->acme.id, "acme" };
         Seen seen = {};
         Error e = {};
 
-        assert_int_equal(tsg_list(s->db, s->acme.id, "", 2, take, &seen, &e), 2);
-        assert_int_equal(tsg_list(s->db, s->acme.id, seen.paths[1], 5, take, &seen, &e), 2);
+        assert_int_equal(tsg_list(s->db, &root, "", 2, take, &seen, &e), 2);
+        assert_int_equal(tsg_list(s->db, &root, seen.paths[1], 5, take, &seen, &e), 2);
         assert_string_equal(seen.paths[0], "acme");
         assert_string_equal(seen.paths[1], "acme/mobile");
         assert_string_equal(seen.paths[2], "acme/mobile/ios");
