@@ -16,6 +16,7 @@
 #include "lib/config.h"
 #include "lib/message.h"
 #include "lib/ossl.h"
+#include "provider/lookup.h"
 
 #define NAME       "csign"
 #define PROPERTIES "provider=csign"
@@ -151,6 +152,7 @@ static const OSSL_ITEM *get_reason_strings(void *provctx) {
 static void teardown(void *provctx) {
         Provider *p = provctx;
 
+        lookup_forget(p);
         sidecar_client_free(atomic_load(&p->client));
         for (size_t i = 0; i < HASH_IDS_MAX; i++)
                 EVP_MD_free(atomic_load(&p->digests[i]));
