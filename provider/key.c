@@ -71,6 +71,7 @@ static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
                 return -EBADMSG;
 
         provider_use(p);
+        sidecar_client_prepare(); /* as long as the root is the one that the application began in */
         k->type = k->alg->ossl_type;
         if (EVP_Q_digest(p->libctx, "SHA256", NULL, spki->data, spki->len, k->spki_hash, NULL) != 1)
                 return -ENOMEM;
