@@ -16,6 +16,7 @@
 #include "lib/config.h"
 #include "lib/message.h"
 #include "lib/ossl.h"
+#include "provider/default.h"
 #include "provider/lookup.h"
 
 #define NAME       "csign"
@@ -156,6 +157,7 @@ static void teardown(void *provctx) {
         sidecar_client_free(atomic_load(&p->client));
         for (size_t i = 0; i < HASH_IDS_MAX; i++)
                 EVP_MD_free(atomic_load(&p->digests[i]));
+        default_free(atomic_load(&p->def));
         OSSL_LIB_CTX_free(p->libctx);
         free(p);
 }

@@ -148,7 +148,7 @@ static bool is_ecdsa_der(const Buf *sig) {
 /* The sidecar has verified it; here only what could harm the application's buffers or decoders is
  * looked at. */
 static int check_shape(const Key *k, const Buf *sig, Error *e) {
-        size_t max = (size_t) EVP_PKEY_get_size(k->pkey);
+        size_t max = (size_t) EVP_PKEY_get_size(key_pkey(k));
 
         if (k->alg->schemes & SCHEME_BIT(SCHEME_ECDSA) ? sig->len <= max && is_ecdsa_der(sig)
                                                        : sig->len == max)

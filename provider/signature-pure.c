@@ -119,7 +119,7 @@ static void *pure_dupctx(void *ctx) {
 
 static int shadow_start(PureCtx *c, const OSSL_PARAM params[]) {
         OSSL_LIB_CTX *libctx = c->prov->libctx;
-        EVP_PKEY *pkey = c->key->pkey;
+        EVP_PKEY *pkey = key_pkey(c->key);
 
         shadow_drop(c);
         c->shadow_md = EVP_MD_CTX_new();
@@ -240,7 +240,7 @@ static int init(void *ctx, Operation op, void *provkey, const OSSL_PARAM params[
         PureCtx *c = ctx;
         Key *k = provkey ? provkey : c->key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         (void) key_ref(k);
@@ -303,7 +303,7 @@ static int failed(const PureCtx *c, int r, Error *e) {
 
 static int stream(PureCtx *c, const uint8_t *data, size_t len) {
         if (!c->mu)
-                c->mu = mu_begin(c->prov->libctx, c->key->pkey, c->context, c->context_len);
+                c->mu = mu_begin(c->prov->libctx, key_pkey(c->key), c->context, c->context_len);
         return c->mu && EVP_DigestUpdate(c->mu, data, len) == 1;
 }
 
@@ -371,7 +371,7 @@ static int deliver(const PureCtx *c, int r, const Buf *signature, Error *e, uint
 }
 
 static int answer_size(const PureCtx *c, size_t *siglen) {
-        *siglen = (size_t) EVP_PKEY_get_size(c->key->pkey);
+        *siglen = (size_t) EVP_PKEY_get_size(key_pkey(c->key));
         return 1;
 }
 

@@ -132,13 +132,13 @@ static int shadow_start_digest(SignatureCtx *c, const char *digest) {
         if (!c->shadow_md)
                 return 0;
         return (sign ? EVP_DigestSignInit_ex(c->shadow_md, &c->shadow, digest, p->libctx, NULL,
-                                             c->key->pkey, NULL)
+                                             key_pkey(c->key), NULL)
                      : EVP_DigestVerifyInit_ex(c->shadow_md, &c->shadow, digest, p->libctx, NULL,
-                                               c->key->pkey, NULL)) == 1;
+                                               key_pkey(c->key), NULL)) == 1;
 }
 
 static int shadow_start(SignatureCtx *c) {
-        c->shadow = EVP_PKEY_CTX_new_from_pkey(c->prov->libctx, c->key->pkey, NULL);
+        c->shadow = EVP_PKEY_CTX_new_from_pkey(c->prov->libctx, key_pkey(c->key), NULL);
         if (!c->shadow)
                 return 0;
 
@@ -213,7 +213,7 @@ static const OSSL_PARAM *signature_gettable_ctx_params(void *ctx, void *provctx)
 static int begin(SignatureCtx *c, Operation op, void *provkey) {
         Key *k = provkey ? provkey : c->key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         (void) key_ref(k);
@@ -311,7 +311,7 @@ static int deliver(SignatureCtx *c, int r, const Buf *signature, const Error *e,
 
 /* Applications ask for the size first; nobody else need be asked. */
 static int answer_size(const SignatureCtx *c, size_t *siglen) {
-        *siglen = (size_t) EVP_PKEY_get_size(c->key->pkey);
+        *siglen = (size_t) EVP_PKEY_get_size(key_pkey(c->key));
         return 1;
 }
 
