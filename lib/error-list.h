@@ -52,6 +52,8 @@
           "use another key; csign key cancel-destruction keeps one that is not destroyed yet")                       \
         X(KEY_CHANGED,          "KeyChanged",          409, 6, "the key is not the one that was loaded",             \
           "load the key again, or write its reference anew: csign ref")                                              \
+        X(APPROVAL_PENDING,     "ApprovalPending",     409, 8, "somebody must approve it first",                     \
+          "try again when it is approved: the request id says which")                                               \
         X(RATE_LIMITED,         "RateLimited",         429, 8, "too many requests",                                  \
           "wait as long as Retry-After says")                                                                        \
         X(SERVICE_UNAVAILABLE,  "ServiceUnavailable",  503, 3, "the signing service is not reachable",               \

@@ -88,10 +88,11 @@ static uint64_t time_left(uint64_t deadline) {
 }
 
 static void sleep_usec(uint64_t usec) {
-        const struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
-                                     .tv_nsec = (long) (usec % USEC_PER_SEC) * 1000 };
+        struct timespec ts = { .tv_sec = (time_t) (usec / USEC_PER_SEC),
+                               .tv_nsec = (long) (usec % USEC_PER_SEC) * 1000 };
 
-        (void) nanosleep(&ts, NULL);
+        while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+                ;
 }
 
 /* ---- addresses ---- */
@@ -301,10 +302,20 @@ static int open_bus_address(sd_bus **ret, const char *address) {
         return 0;
 }
 
+/* A signal that the application handles does not end it: its handlers are its own affair. */
+static int wait_for_traffic(sd_bus *bus, uint64_t deadline) {
+        uint64_t now = now_usec();
+        int r;
+
+        if (now >= deadline)
+                return -ETIMEDOUT;
+        r = sd_bus_wait(bus, deadline - now);
+        return r == -EINTR ? 0 : r;
+}
+
 /* sd-bus would wait 90 s for a peer that accepts and then says nothing. */
 static int wait_ready(sd_bus *bus, uint64_t deadline) {
         for (;;) {
-                uint64_t now;
                 int r;
 
                 r = sd_bus_is_ready(bus);
@@ -312,19 +323,44 @@ static int wait_ready(sd_bus *bus, uint64_t deadline) {
                         return r;
 
                 r = sd_bus_process(bus, NULL);
+                if (r == 0)
+                        r = wait_for_traffic(bus, deadline);
                 if (r < 0)
                         return r;
-                if (r > 0)
-                        continue;
-
-                now = now_usec();
-                if (now >= deadline)
-                        return -ETIMEDOUT;
-
-                r = sd_bus_wait(bus, deadline - now);
-                if (r < 0 && r != -EINTR)
-                        return r;
         }
+}
+
+static bool is_reply_to(sd_bus_message *m, uint64_t cookie) {
+        uint64_t to;
+
+        return m && sd_bus_message_get_reply_cookie(m, &to) >= 0 && to == cookie;
+}
+
+/* sd_bus_call(), which would give up at the first signal.  -EREMOTEIO: *error says it; -ETIMEDOUT.
+ */
+static int call_and_wait(sd_bus *bus, sd_bus_message *m, uint64_t timeout_usec, sd_bus_error *error,
+                         sd_bus_message **ret) {
+        const uint64_t deadline = now_usec() + timeout_usec;
+        uint64_t cookie;
+        int r;
+
+        r = sd_bus_send(bus, m, &cookie);
+        while (r >= 0) {
+                _cleanup_(message_freep) sd_bus_message *got = NULL;
+
+                r = sd_bus_process(bus, &got);
+                if (r == 0)
+                        r = wait_for_traffic(bus, deadline);
+                if (!is_reply_to(got, cookie))
+                        continue;
+                if (!sd_bus_message_get_error(got)) {
+                        *ret = TAKE(got);
+                        return 0;
+                }
+                r = sd_bus_error_copy(error, sd_bus_message_get_error(got));
+                return r == -ENOMEM ? r : -EREMOTEIO;
+        }
+        return r;
 }
 
 /* The bus has said that nobody got the call. */
@@ -334,7 +370,7 @@ static bool was_not_delivered(const sd_bus_error *error) {
 }
 
 static int ask_bus(sd_bus *bus, uint64_t timeout_usec, const char *method, const char *types, ...) {
-        _cleanup_(message_freep) sd_bus_message *m = NULL;
+        _cleanup_(message_freep) sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_(bus_error_done) sd_bus_error error = SD_BUS_ERROR_NULL;
         va_list ap;
         int r;
@@ -350,7 +386,7 @@ static int ask_bus(sd_bus *bus, uint64_t timeout_usec, const char *method, const
         if (r < 0)
                 return r;
 
-        r = sd_bus_call(bus, m, timeout_usec, &error, NULL);
+        r = call_and_wait(bus, m, timeout_usec, &error, &reply);
         return r < 0 && was_not_delivered(&error) ? -ENOENT : r;
 }
 
@@ -553,7 +589,9 @@ static int call_failed(const SidecarBus *b, const Link *l, int r, const sd_bus_e
         };
         const char *address = l->place->address;
         const char *message = error->message ? error->message : strerror(-r);
-        int code = is_disconnect(r) ? -CSIGN_E_SIDECAR_UNAVAILABLE : -CSIGN_E_BAD_ANSWER;
+        int code = r == -ETIMEDOUT    ? -CSIGN_E_TIMEOUT
+                   : is_disconnect(r) ? -CSIGN_E_SIDECAR_UNAVAILABLE
+                                      : -CSIGN_E_BAD_ANSWER;
 
         for (size_t i = 0; i < ELEMENTSOF(codes); i++)
                 if (sd_bus_error_has_name(error, codes[i].name))
@@ -604,7 +642,7 @@ static Outcome link_call(SidecarBus *b, Link *l, const SidecarCall *call, uint64
                 return OUTCOME_BROKEN;
         }
 
-        r = sd_bus_call(l->bus, m, timeout_usec, &error, &reply);
+        r = call_and_wait(l->bus, m, timeout_usec, &error, &reply);
         if (r >= 0) {
                 *ret = call->read ? call->read(reply, call->arg, e) : 0;
                 return OUTCOME_ANSWERED;

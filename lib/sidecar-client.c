@@ -47,6 +47,10 @@ void sidecar_client_free(SidecarClient *c) {
         free(c);
 }
 
+void sidecar_client_prepare(void) {
+        (void) libsystemd_load(NULL);
+}
+
 void sidecar_client_drain(SidecarClient *c) {
         sidecar_bus_drain(c->bus);
 }

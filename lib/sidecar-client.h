@@ -28,6 +28,10 @@ int sidecar_client_new(SidecarClient **ret, const char *address, uint64_t timeou
 void sidecar_client_free(SidecarClient *c);
 DEFINE_CLEANUP(SidecarClient, sidecar_client_free)
 
+/* Does now what else the first call does: it loads libsystemd.  For programs that will not find its
+ * file any more, because they change their root.  A failure is the first call's to tell. */
+void sidecar_client_prepare(void);
+
 /* Closes the idle connections; the next call opens one again. */
 void sidecar_client_drain(SidecarClient *c);
 

@@ -79,15 +79,15 @@ static int print_remote(BIO *out, const Key *k) {
                           "Private-Key: held by a csign service\n    name: %s\n    id: %s\n    "
                           "version: %u\n",
                           k->name, k->id, k->version) > 0 &&
-               EVP_PKEY_print_public(out, k->pkey, 0, NULL) == 1;
+               EVP_PKEY_print_public(out, key_pkey(k), 0, NULL) == 1;
 }
 
 static int print_local(BIO *out, const Key *k, int selection) {
         if (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
-                return EVP_PKEY_print_private(out, k->pkey, 0, NULL) == 1;
+                return EVP_PKEY_print_private(out, key_pkey(k), 0, NULL) == 1;
         if (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY)
-                return EVP_PKEY_print_public(out, k->pkey, 0, NULL) == 1;
-        return EVP_PKEY_print_params(out, k->pkey, 0, NULL) == 1;
+                return EVP_PKEY_print_public(out, key_pkey(k), 0, NULL) == 1;
+        return EVP_PKEY_print_params(out, key_pkey(k), 0, NULL) == 1;
 }
 
 static int encode_text(void *ctx, OSSL_CORE_BIO *cout, const void *key, const OSSL_PARAM abstract[],
@@ -96,7 +96,7 @@ static int encode_text(void *ctx, OSSL_CORE_BIO *cout, const void *key, const OS
         const EncoderCtx *c = ctx;
         const Key *k = key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         out = BIO_new_from_core_bio(c->prov->libctx, cout);
@@ -128,7 +128,7 @@ static int write_local(const EncoderCtx *c, BIO *out, const Key *k, int selectio
                        OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg) {
         _cleanup_(OSSL_ENCODER_CTX_freep) OSSL_ENCODER_CTX *e = NULL;
 
-        e = OSSL_ENCODER_CTX_new_for_pkey(k->pkey, selection, "PEM", "PrivateKeyInfo", NULL);
+        e = OSSL_ENCODER_CTX_new_for_pkey(key_pkey(k), selection, "PEM", "PrivateKeyInfo", NULL);
         if (!e || (c->params && OSSL_ENCODER_CTX_set_params(e, c->params) != 1))
                 return 0;
         if (cb && OSSL_ENCODER_CTX_set_passphrase_cb(e, cb, cbarg) != 1)
@@ -142,7 +142,7 @@ static int encode_pem(void *ctx, OSSL_CORE_BIO *cout, const void *key, const OSS
         const EncoderCtx *c = ctx;
         const Key *k = key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         out = BIO_new_from_core_bio(c->prov->libctx, cout);

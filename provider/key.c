@@ -27,22 +27,82 @@ void key_unref(Key *k) {
 
         if (key_is_remote(k))
                 provider_unuse(k->prov);
-        EVP_PKEY_free(k->pkey);
+        EVP_PKEY_free(atomic_load(&k->pkey));
+        k->def->free(k->data);
         free(k);
 }
 
-Key *key_new_local(Provider *p, const char *type, EVP_PKEY *pkey) {
+Key *key_new_local(Provider *p, const char *type, void *data) {
+        const DefaultKeymgmt *def = default_keymgmt(p, type);
         Key *k;
 
-        k = malloc(sizeof(*k));
+        if (!def)
+                return NULL;
+        if (!data)
+                data = def->new (def->provctx);
+
+        k = data ? malloc(sizeof(*k)) : NULL;
         if (!k) {
-                EVP_PKEY_free(pkey);
+                def->free(data);
                 return NULL;
         }
 
-        *k = (Key){ .n_refs = 1, .prov = p, .type = type, .pkey = pkey };
+        *k = (Key){ .n_refs = 1, .prov = p, .type = type, .def = def, .data = data };
         return k;
 }
+
+/* ---- by EVP ---- */
+
+typedef struct ToPkey {
+        EVP_PKEY_CTX *ctx;
+        int selection;
+        EVP_PKEY *pkey;
+} ToPkey;
+
+static int pkey_from_params(const OSSL_PARAM params[], void *arg) {
+        ToPkey *to = arg;
+
+        /* It does not change them; its prototype only lacks the word. */
+        return EVP_PKEY_fromdata(to->ctx, &to->pkey, to->selection, (OSSL_PARAM *) params) == 1;
+}
+
+static EVP_PKEY *pkey_new(const Key *k) {
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
+        ToPkey to = { .selection = EVP_PKEY_KEY_PARAMETERS };
+
+        if (k->def->has(k->data, OSSL_KEYMGMT_SELECT_PRIVATE_KEY))
+                to.selection = EVP_PKEY_KEYPAIR;
+        else if (k->def->has(k->data, OSSL_KEYMGMT_SELECT_PUBLIC_KEY))
+                to.selection = EVP_PKEY_PUBLIC_KEY;
+
+        to.ctx = ctx = EVP_PKEY_CTX_new_from_name(k->prov->libctx, k->type, NULL);
+        if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+            k->def->export(k->data, to.selection, pkey_from_params, &to) != 1) {
+                EVP_PKEY_free(to.pkey);
+                return NULL;
+        }
+        return to.pkey;
+}
+
+EVP_PKEY *key_pkey(const Key *k) {
+        _Atomic(EVP_PKEY *) *at = (_Atomic(EVP_PKEY *) *) &k->pkey;
+        EVP_PKEY *seen = atomic_load(at), *mine;
+
+        if (seen)
+                return seen;
+
+        mine = pkey_new(k);
+        if (!mine || atomic_compare_exchange_strong(at, &seen, mine))
+                return mine;
+        EVP_PKEY_free(mine);
+        return seen;
+}
+
+void key_drop_pkey(Key *k) {
+        EVP_PKEY_free(atomic_exchange(&k->pkey, NULL));
+}
+
+/* ---- remote ---- */
 
 static EVP_PKEY *decode_spki(Provider *p, const Buf *spki) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
@@ -54,24 +114,30 @@ static EVP_PKEY *decode_spki(Provider *p, const Buf *spki) {
         return at == spki->data + spki->len ? TAKE(pkey) : NULL;
 }
 
+static int import_public(const OSSL_PARAM params[], void *arg) {
+        Key *k = arg;
+
+        return k->def->import(k->data, EVP_PKEY_PUBLIC_KEY, params);
+}
+
 static int key_new_remote(Provider *p, const Buf *spki, Key **ret) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_(key_unrefp) Key *k = NULL;
-        EVP_PKEY *pkey;
+        const KeyAlg *alg;
 
         pkey = decode_spki(p, spki);
-        if (!pkey)
+        alg = pkey ? key_alg_of_pkey(pkey) : NULL;
+        if (!alg)
                 return -EBADMSG;
 
-        k = key_new_local(p, NULL, pkey);
-        if (!k)
+        k = key_new_local(p, alg->ossl_type, NULL);
+        if (!k || EVP_PKEY_export(pkey, EVP_PKEY_PUBLIC_KEY, import_public, k) != 1)
                 return -ENOMEM;
 
-        k->alg = key_alg_of_pkey(pkey);
-        if (!k->alg)
-                return -EBADMSG;
-
+        k->pkey = TAKE(pkey);
+        k->alg = alg;
         provider_use(p);
-        k->type = k->alg->ossl_type;
+        sidecar_client_prepare(); /* as long as the root is the one that the application began in */
         if (EVP_Q_digest(p->libctx, "SHA256", NULL, spki->data, spki->len, k->spki_hash, NULL) != 1)
                 return -ENOMEM;
 
@@ -144,7 +210,7 @@ int key_refer(const Key *k, KeyReference *ret, Error *e) {
         (void) snprintf(ret->key_type, sizeof(ret->key_type), "%s", k->type);
         memcpy(ret->id, k->id, sizeof(ret->id));
 
-        len = i2d_PUBKEY(k->pkey, &spki);
+        len = i2d_PUBKEY(key_pkey(k), &spki);
         r = len > 0 ? buf_append(&ret->spki, spki, (size_t) len) : -ENOMEM;
         OPENSSL_free(spki);
         return r < 0 ? error_set(e, r, "out of memory") : 0;

@@ -12,15 +12,17 @@
 #include "lib/key-reference.h"
 #include "lib/sidecar-client.h"
 #include "lib/sign.h"
+#include "provider/default.h"
 #include "provider/provider.h"
 
 typedef struct Key {
         _Atomic unsigned n_refs;
         Provider *prov;
-        const char *type;  /* "RSA", "EC" */
-        EVP_PKEY *pkey;    /* in the provider's context; remote: the public half; a local one may be
-                              NULL yet */
-        const KeyAlg *alg; /* remote only, as the rest */
+        const char *type; /* "RSA", "EC" */
+        const DefaultKeymgmt *def;
+        void *data;               /* default's own; of a remote key, the public half */
+        _Atomic(EVP_PKEY *) pkey; /* the same in the provider's context: key_pkey() */
+        const KeyAlg *alg;        /* remote only, as the rest */
         char id[ID_MAX];
         char name[KEY_URI_TEXT_MAX]; /* for messages */
         uint32_t version;
@@ -41,8 +43,13 @@ int key_refer(const Key *k, KeyReference *ret, Error *e);
 /* Whether libcrypto knows keys of that type, which is one of csign's: sign_check_library(). */
 int key_check_type(Provider *p, const char *type, Error *e);
 
-/* Takes pkey over; NULL: out of memory, pkey is then freed. */
-Key *key_new_local(Provider *p, const char *type, EVP_PKEY *pkey);
+/* Takes data over; NULL: an empty key.  NULL: out of memory, data is then freed. */
+Key *key_new_local(Provider *p, const char *type, void *data);
+
+/* For what is done by EVP.  It stays the key's; NULL: there is no key in it yet. */
+EVP_PKEY *key_pkey(const Key *k);
+/* A local key has changed. */
+void key_drop_pkey(Key *k);
 
 Key *key_ref(Key *k);
 void key_unref(Key *k);

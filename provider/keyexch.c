@@ -1,30 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ECDH by the application's own keys, where libcrypto has put us in front of `default`: as in
- * keymgmt-local.h, `default` does it.  It is here only for speed: each new key would have to be
- * exported and imported first, which costs a fifth of what a TLS handshake's key share takes. */
+/* ECDH by the application's own keys, where libcrypto has put us in front of `default`, which does
+ * it: see keymgmt-local.h.  Without, each new key would have to be exported and imported first,
+ * which costs a fifth of what a TLS handshake's key share takes. */
 
 #include <stdlib.h>
 
 #include <openssl/core_names.h>
 
-#include "lib/ossl.h"
+#include "lib/macro.h"
 #include "provider/key.h"
 
 typedef struct ExchangeCtx {
         Provider *prov;
-        EVP_PKEY_CTX *ctx; /* in the private context, or NULL */
+        const DefaultKeyexch *def;
+        void *ctx; /* of default */
 } ExchangeCtx;
 
-static void *keyexch_newctx(void *provctx) {
+/* Takes ctx over, which may be NULL for out of memory. */
+static ExchangeCtx *exchange_new(Provider *p, const DefaultKeyexch *def, void *ctx) {
         ExchangeCtx *c;
 
-        c = malloc(sizeof(*c));
-        if (!c)
+        c = ctx ? malloc(sizeof(*c)) : NULL;
+        if (!c) {
+                if (ctx)
+                        def->freectx(ctx);
                 return NULL;
+        }
 
-        *c = (ExchangeCtx){ .prov = provctx };
+        *c = (ExchangeCtx){ .prov = p, .def = def, .ctx = ctx };
         return c;
+}
+
+static void *keyexch_newctx(void *provctx) {
+        const DefaultKeyexch *def = default_ecdh(provctx);
+
+        return def ? exchange_new(provctx, def, def->newctx(def->provctx)) : NULL;
 }
 
 static void keyexch_freectx(void *ctx) {
@@ -32,41 +43,30 @@ static void keyexch_freectx(void *ctx) {
 
         if (!c)
                 return;
-        EVP_PKEY_CTX_free(c->ctx);
+        c->def->freectx(c->ctx);
         free(c);
 }
-DEFINE_CLEANUP(ExchangeCtx, keyexch_freectx)
 
 static void *keyexch_dupctx(void *ctx) {
-        const ExchangeCtx *from = ctx;
-        _cleanup_(keyexch_freectxp) ExchangeCtx *to = keyexch_newctx(from->prov);
+        const ExchangeCtx *c = ctx;
 
-        if (!to)
-                return NULL;
-        if (from->ctx) {
-                to->ctx = EVP_PKEY_CTX_dup(from->ctx);
-                if (!to->ctx)
-                        return NULL;
-        }
-        return TAKE(to);
+        return exchange_new(c->prov, c->def, c->def->dupctx(c->ctx));
 }
 
 static int keyexch_set_ctx_params(void *ctx, const OSSL_PARAM params[]) {
-        ExchangeCtx *c = ctx;
+        const ExchangeCtx *c = ctx;
 
-        if (!params || !params->key)
-                return 1;
-        return c->ctx && EVP_PKEY_CTX_set_params(c->ctx, params) == 1;
+        return c->def->set_ctx_params(c->ctx, params);
 }
 
 static int keyexch_get_ctx_params(void *ctx, OSSL_PARAM params[]) {
-        ExchangeCtx *c = ctx;
+        const ExchangeCtx *c = ctx;
 
-        return c->ctx && EVP_PKEY_CTX_get_params(c->ctx, params) == 1;
+        return c->def->get_ctx_params(c->ctx, params);
 }
 
 static int keyexch_init(void *ctx, void *provkey, const OSSL_PARAM params[]) {
-        ExchangeCtx *c = ctx;
+        const ExchangeCtx *c = ctx;
         const Key *k = provkey;
         Error e = {};
 
@@ -75,27 +75,20 @@ static int keyexch_init(void *ctx, void *provkey, const OSSL_PARAM params[]) {
                                "refused: the key '%s' signs, and does nothing else", k->name);
                 return core_raise(&c->prov->core, &e);
         }
-        if (!k->pkey)
-                return 0;
-
-        EVP_PKEY_CTX_free(c->ctx);
-        c->ctx = EVP_PKEY_CTX_new_from_pkey(c->prov->libctx, k->pkey, NULL);
-        return c->ctx && EVP_PKEY_derive_init(c->ctx) == 1 && keyexch_set_ctx_params(c, params);
+        return c->def->init(c->ctx, k->data, params);
 }
 
-/* libcrypto has checked it, if that was asked for. */
 static int keyexch_set_peer(void *ctx, void *provkey) {
-        ExchangeCtx *c = ctx;
+        const ExchangeCtx *c = ctx;
         const Key *k = provkey;
 
-        return c->ctx && k->pkey && EVP_PKEY_derive_set_peer_ex(c->ctx, k->pkey, 0) == 1;
+        return c->def->set_peer(c->ctx, k->data);
 }
 
 static int keyexch_derive(void *ctx, uint8_t *secret, size_t *len, size_t size) {
-        ExchangeCtx *c = ctx;
+        const ExchangeCtx *c = ctx;
 
-        *len = size;
-        return c->ctx && EVP_PKEY_derive(c->ctx, secret, len) == 1;
+        return c->def->derive(c->ctx, secret, len, size);
 }
 
 static const OSSL_PARAM *keyexch_settable_ctx_params(void *ctx, void *provctx) {

@@ -32,34 +32,41 @@ static void keymgmt_free(void *keydata) {
 static void *keymgmt_dup(const void *keydata, int selection) {
         Key *k = (Key *) keydata;
 
+        void *data;
+
         if (key_is_remote(k) && (selection & SELECT_PRIVATE))
                 return key_ref(k);
-        return local_copy(k, selection);
+        data = k->def->dup(k->data, selection);
+        return data ? key_new_local(k->prov, k->type, data) : NULL;
 }
 
 static int keymgmt_has(const void *keydata, int selection) {
         const Key *k = keydata;
 
-        return k && (key_is_remote(k) || local_has(k, selection));
+        return k && (key_is_remote(k) || k->def->has(k->data, selection));
+}
+
+/* Of a remote key, only the public half can be looked at. */
+static int public_only(int selection) {
+        if (selection & SELECT_PRIVATE)
+                selection = (selection & ~SELECT_PRIVATE) | OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+        return selection;
 }
 
 static int keymgmt_match(const void *keydata1, const void *keydata2, int selection) {
         const Key *a = keydata1, *b = keydata2;
 
-        if (!a->pkey || !b->pkey)
-                return 0;
-        if (selection & SELECT_KEYPAIR)
-                return EVP_PKEY_eq(a->pkey, b->pkey) == 1;
-        return EVP_PKEY_parameters_eq(a->pkey, b->pkey) == 1;
+        if (key_is_remote(a) || key_is_remote(b))
+                selection = public_only(selection);
+        return a->def == b->def && a->def->match(a->data, b->data, selection);
 }
 
-/* Of a remote key, only the public half can be looked at. */
 static int keymgmt_validate(const void *keydata, int selection, int checktype) {
         const Key *k = keydata;
 
-        if (key_is_remote(k) && (selection & SELECT_PRIVATE))
-                selection = (selection & ~SELECT_PRIVATE) | OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
-        return local_validate(k, selection, checktype);
+        if (key_is_remote(k))
+                selection = public_only(selection);
+        return k->def->validate(k->data, selection, checktype);
 }
 
 static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb, void *cbarg) {
@@ -74,19 +81,22 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *param_cb,
                         k->name);
                 return core_raise(&k->prov->core, &e);
         }
-        return k->pkey && EVP_PKEY_export(k->pkey, selection, param_cb, cbarg) == 1;
+        return k->def->export(k->data, selection, param_cb, cbarg);
 }
 
 static int keymgmt_import(void *keydata, int selection, const OSSL_PARAM params[]) {
         Key *k = keydata;
 
-        return !key_is_remote(k) && local_import(k, selection, params);
+        if (key_is_remote(k))
+                return 0;
+        key_drop_pkey(k);
+        return k->def->import(k->data, selection, params);
 }
 
 static int keymgmt_get_params(void *keydata, OSSL_PARAM params[]) {
         const Key *k = keydata;
 
-        return k->pkey && EVP_PKEY_get_params(k->pkey, params) == 1;
+        return k->def->get_params(k->data, params);
 }
 
 /* How to write a private key means nothing here, but `openssl ec` always sets it. */
@@ -102,20 +112,22 @@ static int keymgmt_set_params(void *keydata, const OSSL_PARAM params[]) {
 
         if (!params || !params->key)
                 return 1;
-        return key_is_remote(k) ? is_only_for_private_keys(params) : local_set_params(k, params);
+        if (key_is_remote(k))
+                return is_only_for_private_keys(params);
+        key_drop_pkey(k);
+        return k->def->set_params && k->def->set_params(k->data, params);
 }
 
-/* Static tables of `default`, which outlive the fetched method. */
-static const OSSL_PARAM *params_of_default(void *provctx, const char *type,
-                                           const OSSL_PARAM *(*f)(const EVP_KEYMGMT *) ) {
-        Provider *p = provctx;
-        const OSSL_PARAM *params;
-        EVP_KEYMGMT *m;
+static const OSSL_PARAM *gettable_params(Provider *p, const char *type) {
+        const DefaultKeymgmt *def = default_keymgmt(p, type);
 
-        m = EVP_KEYMGMT_fetch(p->libctx, type, NULL);
-        params = m ? f(m) : NULL;
-        EVP_KEYMGMT_free(m);
-        return params;
+        return def ? def->gettable_params(def->provctx) : NULL;
+}
+
+static const OSSL_PARAM *settable_params(Provider *p, const char *type) {
+        const DefaultKeymgmt *def = default_keymgmt(p, type);
+
+        return def && def->settable_params ? def->settable_params(def->provctx) : NULL;
 }
 
 /* ---- RSA ---- */
@@ -129,11 +141,11 @@ static void *rsa_gen_init(void *provctx, int selection, const OSSL_PARAM params[
 }
 
 static const OSSL_PARAM *rsa_gettable_params(void *provctx) {
-        return params_of_default(provctx, "RSA", EVP_KEYMGMT_gettable_params);
+        return gettable_params(provctx, "RSA");
 }
 
 static const OSSL_PARAM *rsa_settable_params(void *provctx) {
-        return params_of_default(provctx, "RSA", EVP_KEYMGMT_settable_params);
+        return settable_params(provctx, "RSA");
 }
 
 static const OSSL_PARAM *rsa_types(int selection) {
@@ -168,11 +180,11 @@ static void *ec_gen_init(void *provctx, int selection, const OSSL_PARAM params[]
 }
 
 static const OSSL_PARAM *ec_gettable_params(void *provctx) {
-        return params_of_default(provctx, "EC", EVP_KEYMGMT_gettable_params);
+        return gettable_params(provctx, "EC");
 }
 
 static const OSSL_PARAM *ec_settable_params(void *provctx) {
-        return params_of_default(provctx, "EC", EVP_KEYMGMT_settable_params);
+        return settable_params(provctx, "EC");
 }
 
 static const OSSL_PARAM *ec_types(int selection) {
@@ -224,10 +236,10 @@ static const OSSL_PARAM *raw_types(int selection) {
                 return local_gen_new(provctx, name, selection, params);                            \
         }                                                                                          \
         static const OSSL_PARAM *id##_gettable_params(void *provctx) {                             \
-                return params_of_default(provctx, name, EVP_KEYMGMT_gettable_params);              \
+                return gettable_params(provctx, name);                                             \
         }                                                                                          \
         static const OSSL_PARAM *id##_settable_params(void *provctx) {                             \
-                return params_of_default(provctx, name, EVP_KEYMGMT_settable_params);              \
+                return settable_params(provctx, name);                                             \
         }                                                                                          \
         static const OSSL_PARAM *id##_types(int selection) {                                       \
                 return raw_types(selection);                                                       \

@@ -16,6 +16,8 @@
 #include "lib/config.h"
 #include "lib/message.h"
 #include "lib/ossl.h"
+#include "provider/default.h"
+#include "provider/lookup.h"
 
 #define NAME       "csign"
 #define PROPERTIES "provider=csign"
@@ -151,9 +153,11 @@ static const OSSL_ITEM *get_reason_strings(void *provctx) {
 static void teardown(void *provctx) {
         Provider *p = provctx;
 
+        lookup_forget(p);
         sidecar_client_free(atomic_load(&p->client));
         for (size_t i = 0; i < HASH_IDS_MAX; i++)
                 EVP_MD_free(atomic_load(&p->digests[i]));
+        default_free(atomic_load(&p->def));
         OSSL_LIB_CTX_free(p->libctx);
         free(p);
 }

@@ -31,6 +31,8 @@ typedef struct Provider {
         const char *message_max;
         const OSSL_ALGORITHM *keymgmts, *signatures; /* what fits the libcrypto that loaded us */
         _Atomic(SidecarClient *) client;
+        _Atomic(struct Default *) def;           /* default.c's */
+        _Atomic(struct Lookup *) remembered;     /* lookup.c's */
         _Atomic unsigned n_users;                /* remote keys and open stores */
         _Atomic(EVP_MD *) digests[HASH_IDS_MAX]; /* by HashAlg.id */
 } Provider;

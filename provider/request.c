@@ -17,6 +17,7 @@
 
 #include "lib/sign.h"
 #include "provider/digest-info.h"
+#include "provider/lookup.h"
 
 /* Since OpenSSL 3.1, by which 3.0's headers do not know it. */
 #ifndef RSA_PSS_SALTLEN_AUTO_DIGEST_MAX
@@ -147,13 +148,20 @@ static bool is_ecdsa_der(const Buf *sig) {
 /* The sidecar has verified it; here only what could harm the application's buffers or decoders is
  * looked at. */
 static int check_shape(const Key *k, const Buf *sig, Error *e) {
-        size_t max = (size_t) EVP_PKEY_get_size(k->pkey);
+        size_t max = (size_t) EVP_PKEY_get_size(key_pkey(k));
 
         if (k->alg->schemes & SCHEME_BIT(SCHEME_ECDSA) ? sig->len <= max && is_ecdsa_der(sig)
                                                        : sig->len == max)
                 return 0;
         return error_set(e, -CSIGN_E_BAD_SIGNATURE,
                          "the signature by '%s' that came back is malformed", k->name);
+}
+
+static int finish(const Key *k, int r, const Buf *sig, Error *e) {
+        if (r >= 0)
+                return check_shape(k, sig, e);
+        lookup_forget(k->prov);
+        return r;
 }
 
 /* ---- signing ---- */
@@ -181,10 +189,7 @@ int request_sign_digest(const Key *k, EVP_PKEY_CTX *how, const HashAlg *hash, co
         if (!client)
                 return e->code;
 
-        r = sidecar_client_sign(client, &req, sig, NULL, e);
-        if (r < 0)
-                return r;
-        return check_shape(k, sig, e);
+        return finish(k, sidecar_client_sign(client, &req, sig, NULL, e), sig, e);
 }
 
 static int pass_message(const Key *k, const SignRequest *req, int fd, Buf *sig, Error *e) {
@@ -220,7 +225,7 @@ int request_sign_message(const Key *k, const Message *m, int fd, Buf *sig, Error
         r = pass_message(k, &req, fd, sig, e);
         if (own >= 0)
                 close(own);
-        return r < 0 ? r : check_shape(k, sig, e);
+        return finish(k, r, sig, e);
 }
 
 static const HashAlg *sha2_by_size(size_t size) {

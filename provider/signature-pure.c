@@ -5,8 +5,7 @@
  * With a remote ML-DSA key, mu (FIPS 204) is computed here as the message comes, and travels in
  * place of a digest.  With a remote Ed25519 key the whole message must travel: it is gathered in
  * memory, and that memory is passed on, sealed.  All else (verification, and whatever a local key
- * does) gathers the message too, and is then done in one step by a shadow: a context of the same
- * key in our private library context. */
+ * does) gathers the message too, and is then done in one step by the shadow (shadow.h). */
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "lib/ossl.h"
 #include "provider/key.h"
 #include "provider/request.h"
+#include "provider/shadow.h"
 
 typedef enum Operation {
         OP_NONE,
@@ -44,8 +44,7 @@ typedef struct PureCtx {
         size_t len;
         pid_t pid; /* whose fd it is */
 
-        EVP_MD_CTX *shadow_md; /* owns shadow */
-        EVP_PKEY_CTX *shadow;
+        Shadow shadow;
 } PureCtx;
 
 /* ---- contexts ---- */
@@ -70,12 +69,6 @@ static void message_drop(PureCtx *c) {
         c->len = 0;
 }
 
-static void shadow_drop(PureCtx *c) {
-        EVP_MD_CTX_free(c->shadow_md);
-        c->shadow_md = NULL;
-        c->shadow = NULL;
-}
-
 static void pure_freectx(void *ctx) {
         PureCtx *c = ctx;
 
@@ -83,17 +76,11 @@ static void pure_freectx(void *ctx) {
                 return;
 
         message_drop(c);
-        shadow_drop(c);
+        shadow_drop(&c->shadow);
         key_unref(c->key);
         free(c);
 }
 DEFINE_CLEANUP(PureCtx, pure_freectx)
-
-static EVP_MD_CTX *md_ctx_dup(const EVP_MD_CTX *from) {
-        _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *to = EVP_MD_CTX_new();
-
-        return to && EVP_MD_CTX_copy_ex(to, from) == 1 ? TAKE(to) : NULL;
-}
 
 static void *pure_dupctx(void *ctx) {
         const PureCtx *from = ctx;
@@ -107,10 +94,8 @@ static void *pure_dupctx(void *ctx) {
         to->mu = from->mu ? md_ctx_dup(from->mu) : NULL;
         to->fd = from->fd >= 0 ? message_copy(from->fd, from->len) : -1;
         to->pid = getpid();
-        to->shadow_md = from->shadow_md ? md_ctx_dup(from->shadow_md) : NULL;
-        to->shadow = to->shadow_md ? EVP_MD_CTX_get_pkey_ctx(to->shadow_md) : NULL;
-        if ((from->mu && !to->mu) || (from->fd >= 0 && to->fd < 0) ||
-            (from->shadow_md && !to->shadow_md))
+        if (!shadow_dup(&to->shadow, &from->shadow) || (from->mu && !to->mu) ||
+            (from->fd >= 0 && to->fd < 0))
                 return NULL;
         return TAKE(to);
 }
@@ -118,21 +103,8 @@ static void *pure_dupctx(void *ctx) {
 /* ---- settings ---- */
 
 static int shadow_start(PureCtx *c, const OSSL_PARAM params[]) {
-        OSSL_LIB_CTX *libctx = c->prov->libctx;
-        EVP_PKEY *pkey = c->key->pkey;
-
-        shadow_drop(c);
-        c->shadow_md = EVP_MD_CTX_new();
-        if (!c->shadow_md)
-                return 0;
-        if ((c->op == OP_SIGN && !c->remote
-                     ? EVP_DigestSignInit_ex(c->shadow_md, &c->shadow, NULL, libctx, NULL, pkey,
-                                             params)
-                     : EVP_DigestVerifyInit_ex(c->shadow_md, &c->shadow, NULL, libctx, NULL, pkey,
-                                               params)) == 1)
-                return 1;
-        shadow_drop(c);
-        return 0;
+        return shadow_start_digest(&c->shadow, c->key, c->op == OP_SIGN && !c->remote, NULL,
+                                   params);
 }
 
 static int refuse_setting(const PureCtx *c, const char *name, const char *why) {
@@ -195,7 +167,7 @@ static int pure_set_ctx_params(void *ctx, const OSSL_PARAM params[]) {
         if (c->op == OP_NONE)
                 return 0;
         if (!c->remote)
-                return EVP_PKEY_CTX_set_params(c->shadow, params) == 1;
+                return EVP_PKEY_CTX_set_params(c->shadow.ctx, params) == 1;
         for (const OSSL_PARAM *p = params; p->key; p++)
                 if (!set_remote(c, p))
                         return 0;
@@ -205,9 +177,9 @@ static int pure_set_ctx_params(void *ctx, const OSSL_PARAM params[]) {
 static int pure_get_ctx_params(void *ctx, OSSL_PARAM params[]) {
         PureCtx *c = ctx;
 
-        if (c->op == OP_NONE || (!c->shadow && !shadow_start(c, NULL)))
+        if (c->op == OP_NONE || (!c->shadow.ctx && !shadow_start(c, NULL)))
                 return 0;
-        return EVP_PKEY_CTX_get_params(c->shadow, params) == 1;
+        return EVP_PKEY_CTX_get_params(c->shadow.ctx, params) == 1;
 }
 
 static const OSSL_PARAM *pure_settable_ctx_params(void *ctx, void *provctx) {
@@ -240,7 +212,7 @@ static int init(void *ctx, Operation op, void *provkey, const OSSL_PARAM params[
         PureCtx *c = ctx;
         Key *k = provkey ? provkey : c->key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         (void) key_ref(k);
@@ -251,7 +223,7 @@ static int init(void *ctx, Operation op, void *provkey, const OSSL_PARAM params[
         c->context_len = 0;
         c->mu_is_given = 0;
         message_drop(c);
-        shadow_drop(c);
+        shadow_drop(&c->shadow);
         if (c->remote ? pure_set_ctx_params(c, params) : shadow_start(c, params))
                 return 1;
         c->op = OP_NONE;
@@ -303,7 +275,7 @@ static int failed(const PureCtx *c, int r, Error *e) {
 
 static int stream(PureCtx *c, const uint8_t *data, size_t len) {
         if (!c->mu)
-                c->mu = mu_begin(c->prov->libctx, c->key->pkey, c->context, c->context_len);
+                c->mu = mu_begin(c->prov->libctx, key_pkey(c->key), c->context, c->context_len);
         return c->mu && EVP_DigestUpdate(c->mu, data, len) == 1;
 }
 
@@ -357,24 +329,6 @@ static int pure_verify_update(void *ctx, const uint8_t *data, size_t len) {
 
 /* ---- signing ---- */
 
-static int deliver(const PureCtx *c, int r, const Buf *signature, Error *e, uint8_t *sig,
-                   size_t *siglen, size_t sigsize) {
-        if (r >= 0 && signature->len > sigsize)
-                r = error_set(e, -CSIGN_E_BAD_REQUEST,
-                              "a buffer of %zu bytes is too small for a signature of %zu", sigsize,
-                              signature->len);
-        if (r < 0)
-                return failed(c, r, e);
-        memcpy(sig, signature->data, signature->len);
-        *siglen = signature->len;
-        return 1;
-}
-
-static int answer_size(const PureCtx *c, size_t *siglen) {
-        *siglen = (size_t) EVP_PKEY_get_size(c->key->pkey);
-        return 1;
-}
-
 static int sign_streamed(PureCtx *c, uint8_t *sig, size_t *siglen, size_t sigsize) {
         _cleanup_(buf_done) Buf signature = BUF_MAX(SIGNATURE_MAX);
         uint8_t mu[MU_SIZE];
@@ -385,7 +339,7 @@ static int sign_streamed(PureCtx *c, uint8_t *sig, size_t *siglen, size_t sigsiz
         if (!stream(c, (const uint8_t *) "", 0) || EVP_DigestFinalXOF(c->mu, mu, sizeof(mu)) != 1)
                 return 0;
         r = request_sign_digest(c->key, NULL, &hash_mu, mu, sizeof(mu), &signature, &e);
-        return deliver(c, r, &signature, &e, sig, siglen, sigsize);
+        return signature_deliver(c->key, r, &signature, &e, sig, siglen, sigsize);
 }
 
 /* The message in one piece: m, which fd has too, or -1. */
@@ -397,13 +351,13 @@ static int sign_whole(PureCtx *c, const Message *m, int fd, uint8_t *sig, size_t
 
         if (!c->remote) {
                 *siglen = sigsize;
-                return EVP_DigestSign(c->shadow_md, sig, siglen, m->data, m->len) == 1;
+                return EVP_DigestSign(c->shadow.md, sig, siglen, m->data, m->len) == 1;
         }
         if (c->mu_is_given)
                 r = request_sign_digest(c->key, NULL, &hash_mu, m->data, m->len, &signature, &e);
         else
                 r = request_sign_message(c->key, m, fd, &signature, &e);
-        return deliver(c, r, &signature, &e, sig, siglen, sigsize);
+        return signature_deliver(c->key, r, &signature, &e, sig, siglen, sigsize);
 }
 
 /* What was gathered, sealed and mapped. */
@@ -427,7 +381,7 @@ static int pure_sign_final(void *ctx, uint8_t *sig, size_t *siglen, size_t sigsi
         if (c->op != OP_SIGN)
                 return 0;
         if (!sig)
-                return answer_size(c, siglen);
+                return signature_answer_size(c->key, siglen);
         if (streams(c))
                 return sign_streamed(c, sig, siglen, sigsize);
 
@@ -445,7 +399,7 @@ static int pure_sign(void *ctx, uint8_t *sig, size_t *siglen, size_t sigsize, co
         if (c->op != OP_SIGN)
                 return 0;
         if (!sig)
-                return answer_size(c, siglen);
+                return signature_answer_size(c->key, siglen);
         if (!streams(c))
                 return sign_whole(c, &m, -1, sig, siglen, sigsize);
 
@@ -460,7 +414,7 @@ static int pure_verify(void *ctx, const uint8_t *sig, size_t siglen, const uint8
                        size_t tbslen) {
         PureCtx *c = ctx;
 
-        return c->op == OP_VERIFY && EVP_DigestVerify(c->shadow_md, sig, siglen, tbs, tbslen) == 1;
+        return c->op == OP_VERIFY && EVP_DigestVerify(c->shadow.md, sig, siglen, tbs, tbslen) == 1;
 }
 
 static int pure_digest_verify_final(void *ctx, const uint8_t *sig, size_t siglen) {

@@ -2,8 +2,7 @@
 
 /* Signatures by RSA and EC keys.
  *
- * Beside each operation goes a shadow: a context of the same key in our private library context.
- * For a remote key's signature it is one that verifies with the public half: it checks and
+ * For a remote key's signature the shadow (shadow.h) verifies with the public half: it checks and
  * remembers the application's settings and writes the AlgorithmIdentifier, so that nothing of that
  * is written twice; the message is hashed here, and only the signature over the digest is asked of
  * the sidecar.  All else (verification, and whatever a local key does) is done by the shadow alone.
@@ -19,6 +18,7 @@
 #include "lib/ossl.h"
 #include "provider/key.h"
 #include "provider/request.h"
+#include "provider/shadow.h"
 
 typedef enum Operation {
         OP_NONE,
@@ -39,10 +39,8 @@ typedef struct SignatureCtx {
         const HashAlg *hash;
         EVP_MD_CTX *md;
 
-        /* Digest operations have shadow_md, which owns shadow.  A remote signature makes it when it
-         * is first asked for: most never are. */
-        EVP_MD_CTX *shadow_md;
-        EVP_PKEY_CTX *shadow;
+        /* A remote signature makes it when it is first asked for: most never are. */
+        Shadow shadow;
 } SignatureCtx;
 
 static bool is_digest_op(Operation op) {
@@ -62,45 +60,18 @@ static void *signature_newctx(void *provctx, const char *propq) {
         return c;
 }
 
-static void shadow_drop(SignatureCtx *c) {
-        if (c->shadow_md)
-                EVP_MD_CTX_free(c->shadow_md);
-        else
-                EVP_PKEY_CTX_free(c->shadow);
-        c->shadow_md = NULL;
-        c->shadow = NULL;
-}
-
 static void signature_freectx(void *ctx) {
         SignatureCtx *c = ctx;
 
         if (!c)
                 return;
 
-        shadow_drop(c);
+        shadow_drop(&c->shadow);
         EVP_MD_CTX_free(c->md);
         key_unref(c->key);
         free(c);
 }
 DEFINE_CLEANUP(SignatureCtx, signature_freectx)
-
-static EVP_MD_CTX *md_ctx_dup(const EVP_MD_CTX *from) {
-        _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *to = NULL;
-
-        to = EVP_MD_CTX_new();
-        if (!to || EVP_MD_CTX_copy_ex(to, from) != 1)
-                return NULL;
-        return TAKE(to);
-}
-
-static bool shadow_dup(SignatureCtx *to, const SignatureCtx *from) {
-        if (from->shadow_md) {
-                to->shadow_md = md_ctx_dup(from->shadow_md);
-                to->shadow = to->shadow_md ? EVP_MD_CTX_get_pkey_ctx(to->shadow_md) : NULL;
-        } else if (from->shadow)
-                to->shadow = EVP_PKEY_CTX_dup(from->shadow);
-        return !from->shadow || to->shadow;
-}
 
 /* OpenSSL 3.0 finalises a copy of the context, each time. */
 static void *signature_dupctx(void *ctx) {
@@ -119,49 +90,43 @@ static void *signature_dupctx(void *ctx) {
                 if (!to->md)
                         return NULL;
         }
-        return shadow_dup(to, from) ? TAKE(to) : NULL;
+        return shadow_dup(&to->shadow, &from->shadow) ? TAKE(to) : NULL;
 }
 
 /* ---- shadows ---- */
 
-static int shadow_start_digest(SignatureCtx *c, const char *digest) {
-        Provider *p = c->prov;
-        bool sign = c->op == OP_DIGEST_SIGN && !c->remote;
-
-        c->shadow_md = EVP_MD_CTX_new();
-        if (!c->shadow_md)
-                return 0;
-        return (sign ? EVP_DigestSignInit_ex(c->shadow_md, &c->shadow, digest, p->libctx, NULL,
-                                             c->key->pkey, NULL)
-                     : EVP_DigestVerifyInit_ex(c->shadow_md, &c->shadow, digest, p->libctx, NULL,
-                                               c->key->pkey, NULL)) == 1;
-}
-
 static int shadow_start(SignatureCtx *c) {
-        c->shadow = EVP_PKEY_CTX_new_from_pkey(c->prov->libctx, c->key->pkey, NULL);
-        if (!c->shadow)
+        c->shadow.ctx = EVP_PKEY_CTX_new_from_pkey(c->prov->libctx, key_pkey(c->key), NULL);
+        if (!c->shadow.ctx)
                 return 0;
 
         switch (c->op) {
         case OP_SIGN:
-                return (c->remote ? EVP_PKEY_verify_init(c->shadow)
-                                  : EVP_PKEY_sign_init(c->shadow)) == 1;
+                return (c->remote ? EVP_PKEY_verify_init(c->shadow.ctx)
+                                  : EVP_PKEY_sign_init(c->shadow.ctx)) == 1;
         case OP_VERIFY:
-                return EVP_PKEY_verify_init(c->shadow) == 1;
+                return EVP_PKEY_verify_init(c->shadow.ctx) == 1;
         case OP_VERIFY_RECOVER:
-                return EVP_PKEY_verify_recover_init(c->shadow) == 1;
+                return EVP_PKEY_verify_recover_init(c->shadow.ctx) == 1;
         default:
                 return 0;
         }
 }
 
-static EVP_PKEY_CTX *shadow_get(SignatureCtx *c) {
-        if (c->shadow || c->op == OP_NONE)
-                return c->shadow;
+static int start_digest(SignatureCtx *c, const char *digest) {
+        return shadow_start_digest(&c->shadow, c->key, c->op == OP_DIGEST_SIGN && !c->remote,
+                                   digest, NULL);
+}
 
-        if (!(is_digest_op(c->op) ? shadow_start_digest(c, c->hash->name) : shadow_start(c)))
-                shadow_drop(c);
-        return c->shadow;
+static EVP_PKEY_CTX *shadow_get(SignatureCtx *c) {
+        if (c->shadow.ctx || c->op == OP_NONE)
+                return c->shadow.ctx;
+
+        if (is_digest_op(c->op))
+                (void) start_digest(c, c->hash ? c->hash->name : NULL);
+        else if (!shadow_start(c))
+                shadow_drop(&c->shadow);
+        return c->shadow.ctx;
 }
 
 /* ---- settings ---- */
@@ -171,13 +136,13 @@ static int signature_set_ctx_params(void *ctx, const OSSL_PARAM params[]) {
 
         if (!params || !params->key)
                 return 1;
-        return shadow_get(c) && EVP_PKEY_CTX_set_params(c->shadow, params) == 1;
+        return shadow_get(c) && EVP_PKEY_CTX_set_params(c->shadow.ctx, params) == 1;
 }
 
 static int signature_get_ctx_params(void *ctx, OSSL_PARAM params[]) {
         SignatureCtx *c = ctx;
 
-        return shadow_get(c) && EVP_PKEY_CTX_get_params(c->shadow, params) == 1;
+        return shadow_get(c) && EVP_PKEY_CTX_get_params(c->shadow.ctx, params) == 1;
 }
 
 static const OSSL_PARAM *signature_settable_ctx_params(void *ctx, void *provctx) {
@@ -213,7 +178,7 @@ static const OSSL_PARAM *signature_gettable_ctx_params(void *ctx, void *provctx)
 static int begin(SignatureCtx *c, Operation op, void *provkey) {
         Key *k = provkey ? provkey : c->key;
 
-        if (!k || !k->pkey)
+        if (!k || !key_pkey(k))
                 return 0;
 
         (void) key_ref(k);
@@ -222,7 +187,7 @@ static int begin(SignatureCtx *c, Operation op, void *provkey) {
         c->op = op;
         c->remote = key_is_remote(k) && (op == OP_SIGN || op == OP_DIGEST_SIGN);
         c->hash = NULL;
-        shadow_drop(c);
+        shadow_drop(&c->shadow);
         return 1;
 }
 
@@ -273,7 +238,7 @@ static int digest_init(void *ctx, Operation op, const char *digest, void *provke
         if (!begin(c, op, provkey))
                 return 0;
         if (!(c->remote ? remote_digest_start(c, digest)
-                        : shadow_start_digest(c, digest && *digest ? digest : NULL)))
+                        : start_digest(c, digest && *digest ? digest : NULL)))
                 return 0;
         return signature_set_ctx_params(c, params);
 }
@@ -290,31 +255,6 @@ static int signature_digest_verify_init(void *ctx, const char *digest, void *pro
 
 /* ---- signing ---- */
 
-/* Gives the signature to the application, or the one line that says why there is none. */
-static int deliver(SignatureCtx *c, int r, const Buf *signature, const Error *e, uint8_t *sig,
-                   size_t *siglen, size_t sigsize) {
-        Error small = {};
-
-        if (r < 0)
-                return core_raise(&c->prov->core, e);
-
-        if (signature->len > sigsize) {
-                error_set(&small, -CSIGN_E_BAD_REQUEST,
-                          "a buffer of %zu bytes is too small for a signature of %zu", sigsize,
-                          signature->len);
-                return core_raise(&c->prov->core, &small);
-        }
-        memcpy(sig, signature->data, signature->len);
-        *siglen = signature->len;
-        return 1;
-}
-
-/* Applications ask for the size first; nobody else need be asked. */
-static int answer_size(const SignatureCtx *c, size_t *siglen) {
-        *siglen = (size_t) EVP_PKEY_get_size(c->key->pkey);
-        return 1;
-}
-
 static int signature_sign(void *ctx, uint8_t *sig, size_t *siglen, size_t sigsize,
                           const uint8_t *tbs, size_t tbslen) {
         _cleanup_(buf_done) Buf signature = BUF_MAX(SIGNATURE_MAX);
@@ -325,14 +265,14 @@ static int signature_sign(void *ctx, uint8_t *sig, size_t *siglen, size_t sigsiz
         if (c->op != OP_SIGN)
                 return 0;
         if (!sig)
-                return answer_size(c, siglen);
+                return signature_answer_size(c->key, siglen);
         if (!c->remote) {
                 *siglen = sigsize;
-                return EVP_PKEY_sign(c->shadow, sig, siglen, tbs, tbslen) == 1;
+                return EVP_PKEY_sign(c->shadow.ctx, sig, siglen, tbs, tbslen) == 1;
         }
 
-        r = request_sign_raw(c->key, c->shadow, tbs, tbslen, &signature, &e);
-        return deliver(c, r, &signature, &e, sig, siglen, sigsize);
+        r = request_sign_raw(c->key, c->shadow.ctx, tbs, tbslen, &signature, &e);
+        return signature_deliver(c->key, r, &signature, &e, sig, siglen, sigsize);
 }
 
 static int signature_digest_sign_update(void *ctx, const uint8_t *data, size_t len) {
@@ -341,7 +281,7 @@ static int signature_digest_sign_update(void *ctx, const uint8_t *data, size_t l
         if (c->op != OP_DIGEST_SIGN)
                 return 0;
         return c->remote ? EVP_DigestUpdate(c->md, data, len) == 1
-                         : EVP_DigestSignUpdate(c->shadow_md, data, len) == 1;
+                         : EVP_DigestSignUpdate(c->shadow.md, data, len) == 1;
 }
 
 static int signature_digest_sign_final(void *ctx, uint8_t *sig, size_t *siglen, size_t sigsize) {
@@ -355,16 +295,16 @@ static int signature_digest_sign_final(void *ctx, uint8_t *sig, size_t *siglen, 
         if (c->op != OP_DIGEST_SIGN)
                 return 0;
         if (!sig)
-                return answer_size(c, siglen);
+                return signature_answer_size(c->key, siglen);
         if (!c->remote) {
                 *siglen = sigsize;
-                return EVP_DigestSignFinal(c->shadow_md, sig, siglen) == 1;
+                return EVP_DigestSignFinal(c->shadow.md, sig, siglen) == 1;
         }
 
         if (EVP_DigestFinal_ex(c->md, digest, &len) != 1)
                 return 0;
-        r = request_sign_digest(c->key, c->shadow, c->hash, digest, len, &signature, &e);
-        return deliver(c, r, &signature, &e, sig, siglen, sigsize);
+        r = request_sign_digest(c->key, c->shadow.ctx, c->hash, digest, len, &signature, &e);
+        return signature_deliver(c->key, r, &signature, &e, sig, siglen, sigsize);
 }
 
 /* In one call, so that 3.0 need not copy the context; and it can be called again. */
@@ -374,7 +314,7 @@ static int signature_digest_sign(void *ctx, uint8_t *sig, size_t *siglen, size_t
         int ok;
 
         if (!sig)
-                return c->op == OP_DIGEST_SIGN && answer_size(c, siglen);
+                return c->op == OP_DIGEST_SIGN && signature_answer_size(c->key, siglen);
 
         ok = signature_digest_sign_update(c, tbs, tbslen) &&
              signature_digest_sign_final(c, sig, siglen, sigsize);
@@ -389,7 +329,7 @@ static int signature_verify(void *ctx, const uint8_t *sig, size_t siglen, const 
                             size_t tbslen) {
         SignatureCtx *c = ctx;
 
-        return c->op == OP_VERIFY && EVP_PKEY_verify(c->shadow, sig, siglen, tbs, tbslen) == 1;
+        return c->op == OP_VERIFY && EVP_PKEY_verify(c->shadow.ctx, sig, siglen, tbs, tbslen) == 1;
 }
 
 static int signature_verify_recover(void *ctx, uint8_t *rout, size_t *routlen, size_t routsize,
@@ -398,19 +338,19 @@ static int signature_verify_recover(void *ctx, uint8_t *rout, size_t *routlen, s
 
         *routlen = routsize;
         return c->op == OP_VERIFY_RECOVER &&
-               EVP_PKEY_verify_recover(c->shadow, rout, routlen, sig, siglen) == 1;
+               EVP_PKEY_verify_recover(c->shadow.ctx, rout, routlen, sig, siglen) == 1;
 }
 
 static int signature_digest_verify_update(void *ctx, const uint8_t *data, size_t len) {
         SignatureCtx *c = ctx;
 
-        return c->op == OP_DIGEST_VERIFY && EVP_DigestVerifyUpdate(c->shadow_md, data, len) == 1;
+        return c->op == OP_DIGEST_VERIFY && EVP_DigestVerifyUpdate(c->shadow.md, data, len) == 1;
 }
 
 static int signature_digest_verify_final(void *ctx, const uint8_t *sig, size_t siglen) {
         SignatureCtx *c = ctx;
 
-        return c->op == OP_DIGEST_VERIFY && EVP_DigestVerifyFinal(c->shadow_md, sig, siglen) == 1;
+        return c->op == OP_DIGEST_VERIFY && EVP_DigestVerifyFinal(c->shadow.md, sig, siglen) == 1;
 }
 
 static int signature_digest_verify(void *ctx, const uint8_t *sig, size_t siglen, const uint8_t *tbs,

@@ -18,6 +18,7 @@
 
 #include "lib/ossl.h"
 #include "provider/key.h"
+#include "provider/lookup.h"
 #include "provider/store-search.h"
 
 typedef enum ItemType {
@@ -40,8 +41,8 @@ typedef struct StoreCtx {
         int expect; /* OSSL_STORE_INFO_*, 0: everything */
         Search search;
 
-        bool asked; /* the sidecar */
-        KeyInfo key;
+        bool asked;     /* the sidecar */
+        Lookup *lookup; /* of one key; NULL for a listing */
         Item *items;
         size_t n_items, next;
 } StoreCtx;
@@ -52,13 +53,13 @@ static int store_close(void *ctx) {
         if (!s)
                 return 1;
 
-        key_info_done(&s->key);
         for (size_t i = 0; i < s->n_items; i++) {
                 free(s->items[i].name);
                 free(s->items[i].text);
         }
         free(s->items);
         search_done(&s->search);
+        lookup_done(s->prov, s->lookup);
         provider_unuse(s->prov);
         free(s);
         return 1;
@@ -155,46 +156,48 @@ static int add_name(const KeyInfo *k, void *userdata) {
         return -ENOMEM;
 }
 
-static int ask_list(StoreCtx *s, SidecarClient *client, Error *e) {
+static int ask_list(StoreCtx *s, Error *e) {
+        SidecarClient *client;
         int r;
 
         if (s->expect != 0 && s->expect != OSSL_STORE_INFO_NAME)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is not a key but a group of keys",
                                  s->uri.path[0] ? s->uri.path : "csign:");
 
+        client = provider_client(s->prov, e);
+        if (!client)
+                return e->code;
+
         r = sidecar_client_list_keys(client, s->uri.path, add_name, s, e);
         return r == -ENOMEM ? error_set(e, r, "out of memory") : r;
 }
 
-static int ask_key(StoreCtx *s, SidecarClient *client, Error *e) {
+static int ask_key(StoreCtx *s, Error *e) {
         OSSL_LIB_CTX *libctx = s->prov->libctx;
+        const KeyInfo *k;
         bool found;
         int r;
 
-        r = sidecar_client_get_key(client, s->uri.path, s->uri.version, &s->key, e);
+        r = lookup_get(s->prov, &s->uri, &s->lookup, e);
         if (r < 0)
                 return r;
 
-        found = search_matches_key(&s->search, libctx, s->key.path, &s->key.spki);
+        k = &s->lookup->key;
+        found = search_matches_key(&s->search, libctx, k->path, &k->spki);
         if (found && is_wanted(s, OSSL_STORE_INFO_PKEY, KEY_URI_PRIVATE))
                 r = add_item(s, (Item){ .type = ITEM_KEY });
         else if (found && is_wanted(s, OSSL_STORE_INFO_PUBKEY, KEY_URI_PUBLIC))
                 r = add_item(s, (Item){ .type = ITEM_PUBLIC_KEY });
 
-        for (size_t i = 0; r >= 0 && i < s->key.n_certificates; i++)
+        for (size_t i = 0; r >= 0 && i < k->n_certificates; i++)
                 if (is_wanted(s, OSSL_STORE_INFO_CERT, KEY_URI_CERT) &&
-                    search_matches_certificate(&s->search, libctx, s->key.path,
-                                               &s->key.certificates[i]))
+                    search_matches_certificate(&s->search, libctx, k->path, &k->certificates[i]))
                         r = add_item(s, (Item){ .type = ITEM_CERTIFICATE, .certificate = i });
         return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
 static int ask(StoreCtx *s, Error *e) {
-        SidecarClient *client = provider_client(s->prov, e);
-
-        if (!client)
-                return e->code;
-        return s->uri.listing ? ask_list(s, client, e) : ask_key(s, client, e);
+        return s->uri.listing ? ask_list(s, e) : ask_key(s, e);
 }
 
 /* ---- handing out ---- */
@@ -203,7 +206,7 @@ static int give_key(StoreCtx *s, OSSL_CALLBACK *object_cb, void *object_cbarg) {
         _cleanup_(key_unrefp) Key *k = NULL;
         Error e = {};
 
-        if (key_new_from_info(s->prov, &s->key, &k, &e) < 0)
+        if (key_new_from_info(s->prov, &s->lookup->key, &k, &e) < 0)
                 return core_raise(&s->prov->core, &e);
         return key_give(k, object_cb, object_cbarg);
 }
@@ -239,11 +242,12 @@ static int give(StoreCtx *s, const Item *item, OSSL_CALLBACK *object_cb, void *o
         case ITEM_KEY:
                 return give_key(s, object_cb, object_cbarg);
         case ITEM_PUBLIC_KEY:
-                return give_data(OSSL_OBJECT_PKEY, "SubjectPublicKeyInfo", &s->key.spki, object_cb,
-                                 object_cbarg);
-        case ITEM_CERTIFICATE:
-                return give_data(OSSL_OBJECT_CERT, NULL, &s->key.certificates[item->certificate],
+                return give_data(OSSL_OBJECT_PKEY, "SubjectPublicKeyInfo", &s->lookup->key.spki,
                                  object_cb, object_cbarg);
+        case ITEM_CERTIFICATE:
+                return give_data(OSSL_OBJECT_CERT, NULL,
+                                 &s->lookup->key.certificates[item->certificate], object_cb,
+                                 object_cbarg);
         case ITEM_NAME:
                 return give_name(item, object_cb, object_cbarg);
         }

@@ -2,10 +2,12 @@
 
 /* A program that uses OpenSSL and no key of csign: what it pays for csign.so being loaded.
  *
- *     bystander SORT EC-KEYFILE [SECONDS]      prints {"ecdh_usec": …, "ecdsa_usec": …}
+ *     bystander SORT EC-KEYFILE
  *
- * SORT "available" makes libcrypto sort its providers by name, "none" does not.  Times are CPU of
- * the best of many short rounds: P-256 key generation and ECDH, and ECDSA with the key file. */
+ * SORT "available" makes libcrypto sort its providers by name, "none" does not.  For each line on
+ * stdin, one short round of work, and a line of the CPU microseconds that each of its parts took:
+ * P-256 key generation and ECDH, and ECDSA with the key file.  So several of these can take turns,
+ * and what disturbs one disturbs the next. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 
-#define ROUND 50
+#define ROUND 20
 
 #define MUST(what)                                                                                 \
         do {                                                                                       \
@@ -71,33 +73,29 @@ static void sign(void) {
         EVP_MD_CTX_free(ctx);
 }
 
-/* The best round is the one that nothing disturbed. */
-static double best_usec(void (*f)(void), double seconds) {
-        double begin = cpu_usec(), best = 1e9;
+static double round_usec(void (*f)(void)) {
+        double begin = cpu_usec();
 
-        while (cpu_usec() - begin < seconds * 1e6) {
-                double round = cpu_usec();
-
-                for (int i = 0; i < ROUND; i++)
-                        f();
-                round = (cpu_usec() - round) / ROUND;
-                if (round < best)
-                        best = round;
-        }
-        return best;
+        for (int i = 0; i < ROUND; i++)
+                f();
+        return (cpu_usec() - begin) / ROUND;
 }
 
 int main(int argc, char *argv[]) {
-        double seconds = argc > 3 ? strtod(argv[3], NULL) : 1;
+        char line[8];
 
-        MUST(argc >= 3);
+        MUST(argc == 3);
         if (strcmp(argv[1], "available") == 0)
                 (void) OSSL_PROVIDER_available(NULL, "legacy");
         file_key = read_key(argv[2]);
         peer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
         MUST(peer);
-        printf("{\"ecdh_usec\": %.2f, ", best_usec(agree, seconds));
-        printf("\"ecdsa_usec\": %.2f}\n", best_usec(sign, seconds));
+        while (fgets(line, sizeof(line), stdin)) {
+                double ecdh = round_usec(agree), ecdsa = round_usec(sign);
+
+                printf("%.3f %.3f\n", ecdh, ecdsa);
+                (void) fflush(stdout);
+        }
         EVP_PKEY_free(file_key);
         EVP_PKEY_free(peer);
         return 0;

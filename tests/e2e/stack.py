@@ -579,7 +579,9 @@ class Stack:
         return self.run(self.as_user(None, [tool("openssl"), *argv]), **options)
 
     def csign(self, *argv, sidecar=None, env=None, **options):
-        return self.run(self.as_user(None, [self.program("csign"), *argv]), env=env or self.environment(sidecar),
+        # chroot goes to the root.
+        folder = ["/usr/bin/env", f"--chdir={options['cwd']}"] if self.tree and "cwd" in options else []
+        return self.run(self.as_user(None, [*folder, self.program("csign"), *argv]), env=env or self.environment(sidecar),
                         **options)
 
     def api(self, method, path, body=None, status=None, bearer=None, headers=None, raw=False):

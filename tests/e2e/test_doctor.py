@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from stack import STRANGER_UID, as_user, base_env, text
+from stack import STRANGER_UID, Stack, as_user, base_env, text
 
-pytestmark = pytest.mark.uninstrumented
+pytestmark = [pytest.mark.uninstrumented, pytest.mark.provider]
 
 RELEASE, FIRMWARE = "acme/mobile/release", "acme/mobile/firmware"
 
@@ -32,6 +32,13 @@ def says(found, check, result, words):
 
 def others_are_good(found, *checks):
     assert {f["result"] for name, f in found.items() if name not in checks} == {"OK"}, found
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """In another release's tree csign is there, too: it looks at its OpenSSL."""
+    with Stack(tree="CSIGN_TREE" in os.environ) as stack:
+        yield stack
 
 
 @pytest.fixture

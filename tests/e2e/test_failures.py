@@ -8,6 +8,7 @@ import base64
 import concurrent.futures
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import socket
@@ -319,8 +320,9 @@ def test_service_killed_in_the_middle_of_16_callers(ground):
     assert len(refused) <= len(got) / 10
 
 
-def test_service_answers_garbage(ground):
-    """Each sort of nonsense is noticed; no signature comes of it."""
+@contextlib.contextmanager
+def odd_service(ground):
+    """The sidecar's service is one that answers whatever the test says."""
     folder = ground.folder
     ground.stack.plain_openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-subj",
                                "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "odd.key",
@@ -329,6 +331,12 @@ def test_service_answers_garbage(ground):
         ground.stack.sidecar.write_config({"service": f"https://localhost:{odd.port}", "timeout": TIMEOUT,
                                            "service-ca": folder / "odd.pem"})
         ground.stack.sidecar.restart()
+        yield odd
+
+
+def test_service_answers_garbage(ground):
+    """Each sort of nonsense is noticed; no signature comes of it."""
+    with odd_service(ground) as odd:
         for name, answer, *words in nonsense():
             odd.answers(answer)
             # After a failure that took long the sidecar asks nobody for a second.
@@ -374,6 +382,32 @@ def nonsense():
         ("a web server's 502", whole(b"<html>", 502, "text/html"), "502"),
         ("half of an answer", cut_short, "localhost"),
     ]
+
+
+def test_approval_pending(ground):
+    """A service whose keys wait for somebody's word: the signer does not wait, and says why."""
+    problem = {"type": "urn:csign:error:ApprovalPending", "title": "somebody must approve it first", "status": 409,
+               "detail": "two of the release managers must approve it", "rule": "approval:release", "request_id": "req_7"}
+
+    def answer(handler, request):
+        handler.reply(200, json.dumps({"results": [{"request_id": "req_7", "problem": problem}]}).encode())
+        return True
+
+    with odd_service(ground) as odd:
+        for argv in (ground.dgst(ground.reference, ground.file), ground.cms(ground.reference, ground.file)):
+            odd.answers(answer)
+            begin = time.monotonic()
+            failed(ground.run(argv), "two of the release managers must approve it (rule approval:release, request req_7)")
+            assert time.monotonic() - begin < TIMEOUT
+            assert len(odd.asked) == 1, "it was asked again"
+            assert not ground.out.exists() or ground.out.stat().st_size == 0
+        done = ground.stack.csign("sign", "--key", RELEASE, ground.file, "-o", ground.out, check=False)
+        assert done.returncode == 8 and "two of the release managers" in text(done.stderr)
+        with Peer(ground.stack.sidecar.socket) as peer, pytest.raises(DBusError) as refused:
+            key = peer.get_key(PATH)
+            peer.sign(key["id"], key["version"], "ecdsa", "SHA256", bytes(32))
+        assert refused.value.short == "ApprovalPending"
+        odd.answers(None)
 
 
 # ---- the key is not what it was ----

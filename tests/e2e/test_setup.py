@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from stack import STRANGER_UID, base_env, text, tool
+from stack import STRANGER_UID, Stack, base_env, text, tool
 
-pytestmark = pytest.mark.uninstrumented
+pytestmark = [pytest.mark.uninstrumented, pytest.mark.provider]
 
 MODULES = pathlib.Path(subprocess.run(["openssl", "version", "-m"], capture_output=True, text=True,
                                       check=True).stdout.split('"')[1])
@@ -34,6 +34,13 @@ CONFS = {
     "a backslash, no newline": INIT + "[x]\na = b \\",
     "only a newline": "\n",
 }
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """In another release's tree csign is there, too: it is its OpenSSL that reads what is written."""
+    with Stack(tree="CSIGN_TREE" in os.environ) as stack:
+        yield stack
 
 
 @pytest.fixture

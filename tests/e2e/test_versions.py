@@ -298,6 +298,28 @@ class Program:
         self.process.stdout.close()
 
 
+def test_who_is_refused_and_loads_again_sees_the_key_as_it_is(stack, key, tmp_path):
+    """What was looked up is remembered for two seconds, but not across a refusal."""
+    tmp_path.chmod(0o755)
+    argv, env = stack.hosted([str(stack.build / "tests/e2e/c/host-later"), f"csign://{key['path']}", "again"])
+    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        def say():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return process.stdout.readline()
+
+        assert process.stdout.readline() == "loaded\n"
+        assert say() == "signed\n"
+        rotate(stack, key)
+        set_state(stack, key, 1, "disabled")
+        with Peer(stack.sidecar.socket) as peer:
+            wait_until("the path means version 2", lambda: peer.get_key(key["path"])["version"] == 2)
+        assert say() in ("refused\n", "signed\n")  # the latter when all of this took two seconds
+        assert say() == "signed\n"
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
 @pytest.fixture
 def program(stack, tmp_path):
     with contextlib.ExitStack() as all_of_them:

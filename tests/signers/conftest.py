@@ -36,7 +36,8 @@ def ground(tmp_path_factory):
     suite = Suite()
     folder = tmp_path_factory.mktemp("ground")
     folder.chmod(0o755)
-    with Stack(policy=POLICY) as stack:
+    # Debian 12 is where csign is built; of the others the daemons have OpenSSL, too, for the keys that 3.0 lacks.
+    with Stack(policy=POLICY, tree=suite.name != "bookworm") as stack:
         yield Ground(stack, suite, folder)
 
 

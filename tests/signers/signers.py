@@ -38,6 +38,8 @@ class Session:
 
     def __init__(self, ground, row, key, folder):
         self.ground, self.suite, self.row, self.key, self.dir = ground, ground.suite, row, key, folder
+        if key in ground.lacks:
+            raise NotThere(ground.lacks[key])
         self.uri, self.ref, self.pub = f"csign://{ground.keys[key]}", ground.refs[key], ground.pub[key]
         self.file, self.ca, self.stack = ground.file, ground.ca, ground.stack
         self.cost = None
@@ -96,11 +98,12 @@ class Results:
 
 def attempt(function, ground, row, key, folder):
     """The outcome, as the table has it; raises when it is another than the row says."""
-    suite, expected = ground.suite, ground.suite.name in row.works_in
+    suite, works_in = ground.suite, row.works_in[key] if isinstance(row.works_in, dict) else row.works_in
+    expected = suite.name in works_in
     try:
         s = Session(ground, row, key, folder)
     except NotThere as e:
-        assert not expected, f"{row.program} of {row.package} is {e}: mend works_in"
+        assert not expected, f"{row.program} of {row.package}: {e}: mend works_in"
         return {"works": False, "reason": str(e)}
     version = suite.version(s.program)
     try:
@@ -115,8 +118,9 @@ def attempt(function, ground, row, key, folder):
 
 
 def signer(name, takes, program=None, package=None, keys=BOTH, works_in=NAMES, refusal=None, recipe=None):
-    """takes: how the program is told the key, "URI" or "file" (the key reference).  refusal: which of its words
-    say why it cannot.  recipe: the page in docs/signers/ that is about it."""
+    """takes: how the program is told the key, "URI" or "file" (the key reference).  works_in: the releases where it
+    signs, or {key: releases}.  refusal: which of its words say why it cannot.  recipe: the page in docs/signers/ that
+    is about it."""
     program = program or name
     row = Row(name, program, package or program, takes, works_in, refusal, recipe or program)
 

@@ -37,8 +37,9 @@ class Suite:
         raise StackError(f"{program} is not installed in {self.tree}: package {package or program}")
 
     def version(self, path):
-        """Debian's version of the package that has the file, without epoch, patch level and revision."""
-        package = self._inside("dpkg-query", "--search", path).stdout.split(":")[0]
+        """Debian's version of the package that has the file, without epoch, patch level and revision.  Debian 12
+        calls some files /lib that are below /usr."""
+        package = self._inside("dpkg-query", "--search", "*" + path.removeprefix("/usr")).stdout.split(":")[0]
         version = self._inside("dpkg-query", "--show", "--showformat=${Version}", package).stdout
         return re.match(r"(?:\d+:)?(\d+(?:\.\d+)?)", version)[1]
 

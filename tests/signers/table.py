@@ -19,7 +19,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs/signers"
 SUITES = ("bookworm", "trixie", "forky")
-ALGORITHMS = {"p256": "P-256", "rsa2048": "RSA-2048", "rsa3072": "RSA-3072"}
+ALGORITHMS = {"p256": "P-256", "rsa2048": "RSA-2048", "rsa3072": "RSA-3072",
+              "ed25519": "Ed25519", "mldsa65": "ML-DSA-65"}
 BEGIN, END = "<!-- what was run: tests/signers/table.py --write -->", "<!-- end -->"
 TAKES = {"URI": "URI", "file": "reference"}
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that sign files: Windows programs, boot loaders, kernel modules, IMA, updates, firmware."""
 
+import base64
+import json
 import random
 import re
 
@@ -95,6 +97,53 @@ def test_systemd_sbsign(s):
     s.prove("sbverify", "--cert", s.crt("plain"), "signed.efi", says="Signature verification OK")
 
 
+UKIFY = {"program": "ukify", "package": "systemd-ukify", "takes": "URI", "works_in": ("trixie", "forky")}
+
+
+def ukify(s, *more):
+    (s.dir / "os-release").write_text("ID=test\nVERSION_ID=1\n")
+    s.sign("build", "--no-sign-kernel", f"--linux={s.ground.folder / 'boot.efi'}", "--uname=1.0",
+           "--stub=/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "--os-release=@os-release", "--cmdline=root=none",
+           "--signtool=systemd-sbsign", "--signing-provider=csign", f"--secureboot-private-key={s.uri}",
+           f"--secureboot-certificate={s.crt('plain')}", "--output=signed.efi", *more)
+    s.prove("sbverify", "--cert", s.crt("plain"), "signed.efi", says="Signature verification OK")
+
+
+@signer("ukify", **UKIFY)
+def test_ukify(s):
+    ukify(s)
+
+
+def check_policies(s, text):
+    """Each signature of a PCR policy is over the policy's digest."""
+    policies = [p for bank in json.loads(text).values() for p in bank]
+    assert policies
+    for p in policies:
+        (s.dir / "policy").write_bytes(bytes.fromhex(p["pol"]))
+        (s.dir / "sig").write_bytes(base64.b64decode(p["sig"]))
+        s.prove("openssl", "dgst", "-sha256", "-verify", s.pub, "-signature", "sig", "policy", says="Verified OK")
+
+
+MEASURE = {"program": "systemd-measure", "package": "systemd", "keys": RSA_ONLY}
+
+
+def measure(s, *key):
+    done = s.sign("sign", f"--linux={s.ground.folder / 'boot.efi'}", "--bank=sha256", *key)
+    check_policies(s, done.stdout)
+
+
+@signer("systemd-measure sign", takes="URI", works_in=("trixie", "forky"), refusal="unrecognized option.*", **MEASURE)
+def test_systemd_measure(s):
+    measure(s, "--private-key-source=provider:csign", f"--private-key={s.uri}", f"--certificate={s.crt('plain')}")
+
+
+@signer("systemd-measure sign, key file", takes="file", works_in=("trixie", "forky"),
+        refusal="Failed to initialize TCTI context.*", **MEASURE)
+def test_systemd_measure_file(s):
+    """The older ones read the TPM's banks first."""
+    measure(s, f"--private-key={s.ref}", f"--public-key={s.pub}")
+
+
 MKIMAGE = {"program": "mkimage", "package": "u-boot-tools", "takes": "file"}
 
 FIT = """/dts-v1/;
@@ -150,11 +199,10 @@ def test_mkimage_ecdsa(s):
 MODULE_MAGIC = b"~Module signature appended~\n"
 
 
-@signer("kernel sign-file", program="sign-file", package="linux-kbuild-*", takes="file")
-def test_sign_file(s):
+def sign_file(s, digest):
     """What it appends is a CMS message, twelve bytes about it, and the magic."""
     module = s.ground.folder / "module.ko"
-    s.sign("sha256", s.ref, s.crt("plain"), module, "signed.ko")
+    s.sign(digest, s.ref, s.crt("plain"), module, "signed.ko")
     signed, size = (s.dir / "signed.ko").read_bytes(), module.stat().st_size
     assert signed.endswith(MODULE_MAGIC) and signed.startswith(module.read_bytes())
     length = int.from_bytes(signed[-len(MODULE_MAGIC) - 4:-len(MODULE_MAGIC)], "big")
@@ -163,6 +211,11 @@ def test_sign_file(s):
     s.prove("openssl", "cms", "-verify", "-binary", "-content", module, "-inform", "DER", "-in", "p7s",
             "-certfile", s.crt("plain"), "-CAfile", s.ca, "-purpose", "any", "-out", "content",
             says="CMS Verification successful")
+
+
+@signer("kernel sign-file", program="sign-file", package="linux-kbuild-*", takes="file")
+def test_sign_file(s):
+    sign_file(s, "sha256")
 
 
 @signer("evmctl ima_sign", program="evmctl", package="ima-evm-utils", takes="file")
