@@ -73,5 +73,7 @@
         X(IDEMPOTENCY_MISMATCH, "IdempotencyMismatch", 422, 2, "the idempotency key was given for another request",  \
           "give each request a key of its own")                                                                      \
         X(PRECONDITION_FAILED,  "PreconditionFailed",  412, 6, "the thing was changed meanwhile",                    \
-          "read it again, and decide anew: its ETag is the new If-Match")
+          "read it again, and decide anew: its ETag is the new If-Match")                                           \
+        X(IN_USE,               "InUse",               409, 6, "something still needs it",                           \
+          "remove or change what needs it first")
 /* clang-format on */

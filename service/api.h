@@ -32,6 +32,9 @@ int api_sign_message(Request *req, Error *e);
 int api_tsg_list(Request *req, Error *e);
 int api_tsg_get(Request *req, Error *e);
 int api_tsg_create(Request *req, Error *e);
+int api_tsg_resolve(Request *req, Error *e);
+int api_tsg_change(Request *req, Error *e);
+int api_tsg_delete(Request *req, Error *e);
 
 int api_account_list(Request *req, Error *e);
 int api_account_get(Request *req, Error *e);

@@ -130,7 +130,13 @@ static const char *const step_key_life[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1, step_2, step_3, step_revision, step_key_life };
+/* A TSG's children, to see whether it has any. */
+static const char *const step_tree[] = {
+        "CREATE INDEX tsgs_parent ON tsgs (parent)",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1, step_2, step_3, step_revision, step_key_life, step_tree };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

@@ -34,6 +34,39 @@ const char SQL_TSG_ANCESTORS[] =
         "SELECT t.id, t.path FROM tsg_closure c JOIN tsgs t ON t.id = c.ancestor "
         "WHERE c.descendant = ? ORDER BY c.depth DESC";
 
+/* ---- changes of the tree ---- */
+
+#define BELOW(id) "(SELECT descendant FROM tsg_closure WHERE ancestor = " id ")"
+
+const char SQL_TSG_TOUCH[] =
+        "UPDATE tsgs SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_TSG_AT_REVISION[] = "SELECT 1 FROM tsgs WHERE id = ? AND revision = ?";
+const char SQL_TSG_DEPTH_BELOW[] = "SELECT MAX(depth) FROM tsg_closure WHERE ancestor = ?";
+const char SQL_TSG_PLACE[] = "UPDATE tsgs SET parent = ?, name = ?, path = ? WHERE id = ?";
+const char SQL_TSG_PATHS_BELOW[] =
+        "UPDATE tsgs SET path = ? || substr(path, ?), revision = revision + 1 WHERE id IN "
+        "(SELECT descendant FROM tsg_closure WHERE ancestor = ? AND depth > 0)";
+const char SQL_KEY_PATHS_BELOW[] =
+        "UPDATE keys SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_ACCOUNT_PATHS_BELOW[] =
+        "UPDATE accounts SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_TSG_CLOSURE_CUT[] = "DELETE FROM tsg_closure WHERE descendant IN " BELOW(
+        "?") " AND ancestor IN "
+             "(SELECT ancestor FROM tsg_closure WHERE descendant = ? AND depth > 0)";
+const char SQL_TSG_CLOSURE_JOIN[] =
+        "INSERT INTO tsg_closure (ancestor, descendant, depth) "
+        "SELECT a.ancestor, d.descendant, a.depth + d.depth + 1 "
+        "FROM tsg_closure a CROSS JOIN tsg_closure d WHERE a.descendant = ? AND d.ancestor = ?";
+const char SQL_TSG_HAS_TSG[] = "SELECT 1 FROM tsgs WHERE parent = ? LIMIT 1";
+const char SQL_TSG_HAS_KEY[] = "SELECT 1 FROM keys WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_ACCOUNT[] = "SELECT 1 FROM accounts WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_USER[] = "SELECT 1 FROM users WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_CLOSURE_DELETE[] = "DELETE FROM tsg_closure WHERE descendant = ?";
+const char SQL_AUTHORITY_DELETE[] = "DELETE FROM authorities WHERE tsg = ?";
+const char SQL_TSG_DELETE[] = "DELETE FROM tsgs WHERE id = ?";
+
 /* ---- users ---- */
 
 const char SQL_USER_INSERT[] =

@@ -24,6 +24,18 @@ extern const char SQL_TSG_TOP[];            /* nothing */
 extern const char SQL_TSG_LIST[];           /* scope, after path, limit */
 extern const char SQL_TSG_ANCESTORS[];      /* id; gives ancestor ids and names, the top first */
 
+/* changes of the tree.  *_PATHS_BELOW: the new path, which character the rest begins with, id */
+extern const char SQL_TSG_TOUCH[];
+extern const char SQL_TSG_AT_REVISION[]; /* id, revision; a row if it is so */
+extern const char SQL_TSG_DEPTH_BELOW[]; /* id; how deep the tree below it is */
+extern const char SQL_TSG_PLACE[];       /* parent, name, path, id */
+extern const char SQL_TSG_PATHS_BELOW[], SQL_KEY_PATHS_BELOW[], SQL_ACCOUNT_PATHS_BELOW[];
+extern const char SQL_TSG_CLOSURE_CUT[];  /* id, id */
+extern const char SQL_TSG_CLOSURE_JOIN[]; /* parent, id */
+/* id; a row if the TSG has one */
+extern const char SQL_TSG_HAS_TSG[], SQL_TSG_HAS_KEY[], SQL_TSG_HAS_ACCOUNT[], SQL_TSG_HAS_USER[];
+extern const char SQL_TSG_CLOSURE_DELETE[], SQL_AUTHORITY_DELETE[], SQL_TSG_DELETE[]; /* id */
+
 /* users and their API keys */
 extern const char SQL_USER_INSERT[];     /* id, tsg, name, role, created */
 extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, created */
