@@ -276,7 +276,7 @@ int api_tsg_delete(Request *req, Error *e) {
 
         r = find_to_change(req, &d.tsg, e);
         if (r >= 0)
-                r = audit_entry_change(&rec, &event, "tsg", d.tsg.id, "path", d.tsg.path, "parent",
+                r = audit_entry_change(&rec, &event, "deleted", d.tsg.id, "path", d.tsg.path, "tsg",
                                        d.tsg.parent, NULL);
         if (r >= 0)
                 r = request_commit(req, delete_tsg, &d, &rec, e);

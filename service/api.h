@@ -44,4 +44,6 @@ int api_account_change(Request *req, Error *e);
 int api_audit_records(Request *req, Error *e);
 int api_audit_head(Request *req, Error *e);
 
+int api_usage(Request *req, Error *e);
+
 int api_authorities(Request *req, Error *e);

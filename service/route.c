@@ -49,7 +49,8 @@ static const Route routes[] = {
         { "POST",  "/v1/accounts",                            RIGHT_WRITE(ACCOUNTS), api_account_create, SMALL,        "", .key = KEY_OF_REQUEST },
         { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "", .if_match = true },
 
-        { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key request_id" },
+        { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key principal tsg kind result from to request_id" },
+        { "GET",   "/v1/usage",                               RIGHT_VIEW(KEYS),      api_usage,          0,            "key account from to limit cursor" },
         { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },
 };
 /* clang-format on */

@@ -201,19 +201,43 @@ const char SQL_AUTHORITY_BY_TSG[] =
 
 /* ---- audit ---- */
 
-#define AUDIT_COLUMNS "number, previous, hash, entry"
-
 const char SQL_AUDIT_INSERT[] =
-        "INSERT INTO audit (number, previous, hash, entry, key_id, request_id) "
-        "VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO audit (number, previous, hash, entry, key_id, request_id, principal, tsg, "
+        "kind, result, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const char SQL_AUDIT_HEAD[] = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
-const char SQL_AUDIT_LIST[] =
-        "SELECT " AUDIT_COLUMNS " FROM audit WHERE number > ? ORDER BY number LIMIT ?";
-const char SQL_AUDIT_LIST_BY_KEY[] =
-        "SELECT " AUDIT_COLUMNS
-        " FROM audit WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?";
-const char SQL_AUDIT_LIST_BY_REQUEST[] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE request_id = ? "
-                                         "AND number > ? ORDER BY number LIMIT ?";
+const char SQL_AUDIT_FROM[] = "SELECT number FROM audit WHERE time >= ? ORDER BY time LIMIT 1";
+const char SQL_AUDIT_TO[] = "SELECT number FROM audit WHERE time < ? ORDER BY time DESC LIMIT 1";
+
+/* The second column says whether the row passes; what does not is given all the same, to be
+ * counted. */
+#define AUDIT_LIST(lead)                                                                           \
+        "SELECT a.number, CASE WHEN COALESCE(a.key_id, '') = COALESCE(?, a.key_id, '') "           \
+        "AND a.principal = COALESCE(?, a.principal) AND a.kind = COALESCE(?, a.kind) "             \
+        "AND a.result = COALESCE(?, a.result) AND a.result <> ? AND a.time >= ? AND a.time < ? "   \
+        "AND (? = 'all' OR EXISTS (SELECT 1 FROM tsg_closure c "                                   \
+        "WHERE c.ancestor = ? AND c.descendant = a.tsg)) THEN 1 ELSE 0 END, "                      \
+        "a.previous, a.hash, a.entry FROM audit a "                                                \
+        "WHERE " lead "a.number > ? AND a.number <= ? ORDER BY a.number LIMIT ?"
+const char SQL_AUDIT_LIST[] = AUDIT_LIST("");
+const char SQL_AUDIT_LIST_BY_KEY[] = AUDIT_LIST("a.key_id = ? AND ");
+const char SQL_AUDIT_LIST_BY_PRINCIPAL[] = AUDIT_LIST("a.principal = ? AND ");
+const char SQL_AUDIT_LIST_BY_REQUEST[] = AUDIT_LIST("a.request_id = ? AND ");
+
+/* ---- use of keys ---- */
+
+const char SQL_USE_ADD[] =
+        "INSERT INTO use_by_day (key_id, principal, day, signatures, refused) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id, principal, day) DO UPDATE SET "
+        "signatures = use_by_day.signatures + excluded.signatures, "
+        "refused = use_by_day.refused + excluded.refused";
+const char SQL_USE_LIST[] =
+        "SELECT u.key_id, k.path, u.principal, a.path, u.day, u.signatures, u.refused "
+        "FROM use_by_day u JOIN keys k ON k.id = u.key_id "
+        "JOIN tsg_closure c ON c.descendant = k.tsg AND c.ancestor = ? "
+        "LEFT JOIN accounts a ON a.id = u.principal "
+        "WHERE (u.key_id, u.principal, u.day) > (?, ?, ?) AND u.key_id <= ? "
+        "AND u.principal = COALESCE(?, u.principal) AND u.day >= ? AND u.day <= ? "
+        "ORDER BY u.key_id, u.principal, u.day LIMIT ?";
 
 /* ---- signatures counted ---- */
 

@@ -96,12 +96,23 @@ extern const char SQL_CERTIFICATES[];       /* key, version; certificate, author
 extern const char SQL_AUTHORITY_INSERT[]; /* id, tsg, subject, spki, sealed, certificate, created */
 extern const char SQL_AUTHORITY_BY_TSG[]; /* tsg; id, spki, sealed, certificate */
 
-/* the audit log.  Columns: number, previous, hash, entry */
-extern const char SQL_AUDIT_INSERT[];          /* number, previous, hash, entry, key, request id */
-extern const char SQL_AUDIT_HEAD[];            /* number, hash */
-extern const char SQL_AUDIT_LIST[];            /* after, limit */
-extern const char SQL_AUDIT_LIST_BY_KEY[];     /* key, after, limit */
-extern const char SQL_AUDIT_LIST_BY_REQUEST[]; /* request id, after, limit */
+/* the audit log */
+extern const char SQL_AUDIT_INSERT[]; /* number, previous, hash, entry, key, request id, principal,
+                                         tsg, kind, result, time */
+extern const char SQL_AUDIT_HEAD[];   /* number, hash */
+extern const char SQL_AUDIT_FROM[], SQL_AUDIT_TO[]; /* time; the first number from it on, the last
+                                                       before it */
+/* key, principal, kind, result or NULL; a result that it is not; from, to; "all" or "" and a scope;
+ * what the name says; after, up to, limit.  Gives number, whether it passes, previous, hash, entry
+ */
+extern const char SQL_AUDIT_LIST[], SQL_AUDIT_LIST_BY_KEY[], SQL_AUDIT_LIST_BY_PRINCIPAL[],
+        SQL_AUDIT_LIST_BY_REQUEST[];
+
+/* use of keys by day */
+extern const char SQL_USE_ADD[];  /* key, principal, day, signatures, refused */
+extern const char SQL_USE_LIST[]; /* scope; after key, principal, day; up to key; principal or NULL;
+                                     from day, to day; limit.  Gives key, its path, principal, its
+                                     path, day, signatures, refused */
 
 /* signatures of keys with a limit.  hour and day: numbers of them since 1970 */
 extern const char SQL_USAGE_TAKE[]; /* key, hour, day, per hour, per day; changes nothing if one
