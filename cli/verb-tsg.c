@@ -3,7 +3,11 @@
 
 #include "cli/ask-service.h"
 #include "cli/cli.h"
+#include "cli/confirm.h"
 #include "cli/output.h"
+#include "lib/id.h"
+
+static bool arg_yes;
 
 static int tsg_create(char *args[], size_t n, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
@@ -61,9 +65,159 @@ static const Verb verb_tsg_list = {
         .run = tsg_list,
 };
 
+/* A TSG by its id or path. */
+static int find_tsg(Admin *a, const char *name, json_t **ret, Error *e) {
+        _cleanup_(buf_done) Buf path = {};
+        int r;
+
+        if (id_is_valid(name, "tsg"))
+                r = admin_path(&path, "/v1/tsgs/%s", name);
+        else
+                r = admin_path(&path, "/v1/tsgs/resolve?path=%s", name);
+        return r < 0 ? r : admin_call(a, "GET", buf_str(&path), NULL, ret, e);
+}
+
+static int tsg_show(char *args[], size_t n, Error *e) {
+        static const Column fields[] = {
+                { "TSG", "path" },          { "Id", "id" },
+                { "Parent", "parent" },     { "Created", "created" },
+                { "Revision", "revision" },
+        };
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(json_decrefp) json_t *tsg = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_tsg(a, args[0], &tsg, e);
+        if (r < 0)
+                return r;
+        output_object(tsg, fields, ELEMENTSOF(fields));
+        return 0;
+}
+
+static const Verb verb_tsg_show = {
+        .name = "tsg show",
+        .args = "PATH|ID",
+        .help = "one TSG",
+        .example = "csign tsg show acme/mobile",
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = tsg_show,
+};
+
+static int change(Admin *a, const char *method, const json_t *tsg, const json_t *body, json_t **ret,
+                  Error *e) {
+        _cleanup_(buf_done) Buf path = {};
+        int r;
+
+        r = admin_path(&path, "/v1/tsgs/%s", json_text_at(tsg, "id"));
+        return r < 0 ? r : admin_call(a, method, buf_str(&path), body, ret, e);
+}
+
+static int tsg_rename(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "name", args[1]), *tsg = NULL,
+                                       *after = NULL;
+        _cleanup_(admin_closep) Admin *a = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_tsg(a, args[0], &tsg, e);
+        if (r >= 0)
+                r = change(a, "PATCH", tsg, body, &after, e);
+        if (r < 0)
+                return r;
+        output_result(after, "TSG %s is %s now.", json_text_at(tsg, "path"),
+                      json_text_at(after, "path"));
+        return 0;
+}
+
+static const Verb verb_tsg_rename = {
+        .name = "tsg rename",
+        .args = "PATH|ID NAME",
+        .help = "gives a TSG, and so all below it, another path",
+        .example = "csign tsg rename acme/mobile apps",
+        .min_args = 2,
+        .max_args = 2,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = tsg_rename,
+};
+
+static int tsg_move(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *tsg = NULL, *parent = NULL, *body = NULL, *after = NULL;
+        _cleanup_(admin_closep) Admin *a = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_tsg(a, args[0], &tsg, e);
+        if (r >= 0)
+                r = find_tsg(a, args[1], &parent, e);
+        if (r < 0)
+                return r;
+        body = json_pack("{s:s}", "parent", json_text_at(parent, "id"));
+        r = change(a, "PATCH", tsg, body, &after, e);
+        if (r < 0)
+                return r;
+        output_result(after, "TSG %s is %s now.", json_text_at(tsg, "path"),
+                      json_text_at(after, "path"));
+        return 0;
+}
+
+static const Verb verb_tsg_move = {
+        .name = "tsg move",
+        .args = "PATH|ID PARENT",
+        .help = "puts a TSG, with all below it, below another",
+        .example = "csign tsg move acme/mobile/games acme/web",
+        .min_args = 2,
+        .max_args = 2,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = tsg_move,
+};
+
+static int tsg_delete(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *tsg = NULL, *before = NULL;
+        _cleanup_(buf_done) Buf sentence = {};
+        _cleanup_(admin_closep) Admin *a = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_tsg(a, args[0], &tsg, e);
+        if (r >= 0)
+                r = buf_printf(&sentence, "TSG %s will be deleted.", json_text_at(tsg, "path"));
+        if (r >= 0)
+                r = confirm(buf_str(&sentence), arg_yes, e);
+        if (r >= 0)
+                r = change(a, "DELETE", tsg, NULL, &before, e);
+        if (r < 0)
+                return r;
+        output_result(before, "Deleted TSG %s.", json_text_at(before, "path"));
+        return 0;
+}
+
+static const Option tsg_delete_options[] = {
+        { "yes", NULL, "do not ask", &arg_yes, OPTION_SWITCH },
+};
+
+static const Verb verb_tsg_delete = {
+        .name = "tsg delete",
+        .args = "PATH|ID",
+        .help = "deletes a TSG to which nothing belongs",
+        .example = "csign tsg delete acme/mobile/games",
+        OPTIONS(tsg_delete_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = tsg_delete,
+};
+
 const Verb verb_tsg = {
         .name = "tsg",
-        .args = "create|list",
+        .args = "create|list|move...",
         .help = "the tree of tenant security groups",
-        .verbs = (const Verb *const[]){ &verb_tsg_create, &verb_tsg_list, NULL },
+        .verbs = (const Verb *const[]){ &verb_tsg_create, &verb_tsg_list, &verb_tsg_show,
+                                        &verb_tsg_rename, &verb_tsg_move, &verb_tsg_delete, NULL },
 };

@@ -42,8 +42,6 @@
           "check the name or id")                                                                                    \
         X(ALREADY_EXISTS,       "AlreadyExists",       409, 6, "the name is taken",                                  \
           "choose another name")                                                                                     \
-        X(IN_USE,               "InUse",               409, 6, "something still needs it",                           \
-          "remove or change what needs it first")                                                                    \
         X(KEY_DISABLED,         "KeyDisabled",         403, 6, "the key is disabled",                                \
           "ask a key manager of its TSG to enable it: csign key enable")                                             \
         X(KEY_EXPIRED,          "KeyExpired",          403, 6, "the key is not valid now",                           \
@@ -77,5 +75,7 @@
         X(IDEMPOTENCY_MISMATCH, "IdempotencyMismatch", 422, 2, "the idempotency key was given for another request",  \
           "give each request a key of its own")                                                                      \
         X(PRECONDITION_FAILED,  "PreconditionFailed",  412, 6, "the thing was changed meanwhile",                    \
-          "read it again, and decide anew: its ETag is the new If-Match")
+          "read it again, and decide anew: its ETag is the new If-Match")                                           \
+        X(IN_USE,               "InUse",               409, 6, "something still needs it",                           \
+          "remove or change what needs it first")
 /* clang-format on */

@@ -215,8 +215,9 @@ static int commit_change(Request *req, const Account *a, AccountChange *change, 
         ChangeEvent event = request_event(req, "account.change");
         int r;
 
-        r = audit_entry_change(&rec, &event, "account", a->id, "path", a->path, "state",
-                               change->state, NULL);
+        r = audit_entry_change(&rec, &event, "account", a->id, "path", a->path, "tsg", a->tsg,
+                               "state", change->state, "state_before",
+                               a->enabled ? "enabled" : "disabled", NULL);
         return r < 0 ? r : request_commit(req, apply_change, change, &rec, e);
 }
 

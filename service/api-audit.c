@@ -3,14 +3,15 @@
  * hashed. */
 
 #include <stdio.h>
+#include <string.h>
 
 #include "service/api.h"
+#include "service/clock.h"
+#include "service/tsg.h"
 
 typedef struct Listing {
         JsonOut o;
         unsigned left;
-        uint64_t last;
-        bool more;
 } Listing;
 
 static void write_hash(JsonOut *o, const char *name, const uint8_t *hash) {
@@ -23,12 +24,9 @@ static void write_hash(JsonOut *o, const char *name, const uint8_t *hash) {
 static int list_record(const AuditRow *row, void *userdata) {
         Listing *l = userdata;
 
-        if (l->left == 0) {
-                l->more = true;
-                return 0;
-        }
+        if (l->left == 0)
+                return 1;
         l->left--;
-        l->last = row->number;
         json_begin_object(&l->o, NULL);
         json_out_u64(&l->o, "number", row->number);
         write_hash(&l->o, "hash", row->hash);
@@ -38,26 +36,101 @@ static int list_record(const AuditRow *row, void *userdata) {
         return l->o.r;
 }
 
-static int check_filters(const char *key, const char *request_id, Error *e) {
-        if (key && request_id)
-                return error_set(e, -CSIGN_E_BAD_REQUEST,
-                                 "'key' and 'request_id' do not go together");
-        if (key && !id_is_valid(key, "key"))
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "'key' is not a key id (key_…)");
-        if (request_id && !id_is_valid(request_id, "req"))
-                return error_set(e, -CSIGN_E_BAD_REQUEST,
-                                 "'request_id' is not a request id (req_…)");
-        return 0;
+/* ---- what is asked for ---- */
+
+static int read_id(const Request *req, const char *name, const char *prefixes, const char **ret,
+                   Error *e) {
+        const char *text = form_get(&req->query, name);
+        char prefix[8];
+
+        *ret = text;
+        if (!text)
+                return 0;
+        for (const char *p = prefixes; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+                snprintf(prefix, sizeof(prefix), "%.*s", (int) strcspn(p, " "), p);
+                if (id_is_valid(text, prefix))
+                        return 0;
+        }
+        return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is not an id of the form %s_…", name,
+                         prefixes);
+}
+
+static int read_time(const Request *req, const char *name, uint64_t *ret, Error *e) {
+        const char *text = form_get(&req->query, name);
+
+        *ret = 0;
+        if (!text || clock_parse(text, ret) == 0)
+                return 0;
+        return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is not a time like 2026-11-21T10:50:00Z",
+                         name);
+}
+
+/* A kind, or an error's name: letters, and a dot between them. */
+static int read_word(const Request *req, const char *name, const char **ret, Error *e) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_";
+        const char *text = form_get(&req->query, name);
+
+        *ret = text;
+        if (!text || (text[0] && strlen(text) < 64 && !text[strspn(text, letters)]))
+                return 0;
+        return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is one word", name);
+}
+
+/* Whoever audits a TSG reads what belongs to it and to those below; the top's auditors read all,
+ * what belongs to no TSG any more too. */
+static int read_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
+        const char *path = form_get(&req->query, "tsg");
+        const Principal *p = req->principal;
+        char normal[PATH_MAX_LEN];
+        int r;
+
+        if (!path) {
+                f->scope = p->tsg_path[0] ? p->tsg : NULL;
+                return request_allow(req, RIGHT_VIEW(AUDIT), p->tsg, e);
+        }
+        r = request_path(req, "tsg", normal, e);
+        if (r >= 0)
+                r = tsg_by_path(req->service->db, p->tsg, normal, tsg, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(p, r, "TSG", normal, e);
+        if (r < 0)
+                return r;
+        f->scope = tsg->parent[0] ? tsg->id : NULL;
+        return request_allow(req, RIGHT_VIEW(AUDIT), tsg->id, e);
+}
+
+static int read_filter(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
+        int r;
+
+        r = read_id(req, "key", "key", &f->key_id, e);
+        if (r >= 0)
+                r = read_id(req, "request_id", "req", &f->request_id, e);
+        if (r >= 0)
+                r = read_id(req, "principal", "acc usr", &f->principal, e);
+        if (r >= 0)
+                r = read_word(req, "kind", &f->kind, e);
+        if (r >= 0)
+                r = read_word(req, "result", &f->result, e);
+        if (r >= 0)
+                r = read_time(req, "from", &f->from, e);
+        if (r >= 0)
+                r = read_time(req, "to", &f->to, e);
+        if (r < 0)
+                return r;
+        f->refused = f->result && strcmp(f->result, "refused") == 0;
+        if (f->refused)
+                f->result = NULL;
+        return read_scope(req, f, tsg, e);
 }
 
 int api_audit_records(Request *req, Error *e) {
-        const char *key = form_get(&req->query, "key"),
-                   *request_id = form_get(&req->query, "request_id");
         Listing l = { .o = JSON_OUT(&req->reply) };
+        AuditFilter filter = {};
         uint64_t after;
+        Tsg tsg;
         int r;
 
-        r = check_filters(key, request_id, e);
+        r = read_filter(req, &filter, &tsg, e);
         if (r >= 0)
                 r = request_limit(req, &l.left, e);
         if (r >= 0)
@@ -67,11 +140,11 @@ int api_audit_records(Request *req, Error *e) {
 
         json_begin_object(&l.o, NULL);
         json_begin_array(&l.o, "records");
-        r = audit_list(req->service->db, after, l.left + 1, key, request_id, list_record, &l, e);
+        r = audit_list(req->service->db, &filter, &after, list_record, &l, e);
         if (r < 0)
                 return r;
         json_end_array(&l.o);
-        json_out_u64(&l.o, "next", l.more ? l.last : 0);
+        json_out_u64(&l.o, "next", r > 0 ? after : 0);
         json_end_object(&l.o);
         return l.o.r;
 }
@@ -87,6 +160,7 @@ int api_audit_head(Request *req, Error *e) {
         json_begin_object(&o, NULL);
         json_out_u64(&o, "number", head.number);
         json_out_hex(&o, "hash", head.hash, sizeof(head.hash));
+        json_out_bool(&o, "whole", req->principal->tsg_path[0] == '\0');
         json_end_object(&o);
         return o.r;
 }

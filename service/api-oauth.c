@@ -100,6 +100,8 @@ static int authenticate(Request *req, const Form *form, Jwt *j, AccountLogin *lo
         if (r >= 0)
                 r = check_client_id(form, j, e);
         if (r >= 0)
+                snprintf(req->claimed, sizeof(req->claimed), "%.39s", j->iss);
+        if (r >= 0)
                 r = account_login(req->service->db, j->iss, req->client_key, login, e);
         if (r >= 0)
                 r = check_signature(j, login, e);

@@ -156,6 +156,7 @@ static int item_record(SignItem *it, const Request *req, AuditRecord *rec) {
                 .address = req->address,
                 .key_id = it->key_id && id_is_valid(it->key_id, "key") ? it->key_id : NULL,
                 .key_path = k ? k->path : NULL,
+                .key_tsg = k ? k->tsg : NULL,
                 .key_algorithm = k ? k->alg->name : NULL,
                 .version = k ? k->version : it->version,
                 .scheme = it->req.scheme ? scheme_name(it->req.scheme) : NULL,

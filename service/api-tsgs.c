@@ -9,6 +9,7 @@
 #include "service/clock.h"
 #include "service/page.h"
 #include "service/policy.h"
+#include "service/tsg-change.h"
 
 static void write_tsg(JsonOut *o, const Tsg *t) {
         char created[CLOCK_TEXT_MAX];
@@ -31,13 +32,35 @@ static int reply_tsg(Request *req, const Tsg *t) {
         return o.r;
 }
 
+static int find_tsg(Request *req, const char *id, Tsg *ret, Error *e) {
+        int r;
+
+        r = tsg_by_id(req->service->db, req->principal->tsg, id, ret, e);
+        return r == -CSIGN_E_NOT_FOUND ? policy_unreachable(req->principal, r, "TSG", NULL, e) : r;
+}
+
 int api_tsg_get(Request *req, Error *e) {
         Tsg t;
         int r;
 
-        r = tsg_by_id(req->service->db, req->principal->tsg, req->params[0], &t, e);
+        r = find_tsg(req, req->params[0], &t, e);
+        if (r >= 0)
+                r = request_allow(req, RIGHT_VIEW(TSGS), t.id, e);
+        return r < 0 ? r : reply_tsg(req, &t);
+}
+
+int api_tsg_resolve(Request *req, Error *e) {
+        char path[PATH_MAX_LEN];
+        Tsg t;
+        int r;
+
+        if (!form_get(&req->query, "path"))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'path' is missing");
+        r = request_path(req, "path", path, e);
+        if (r >= 0)
+                r = tsg_by_path(req->service->db, req->principal->tsg, path, &t, e);
         if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", NULL, e);
+                return policy_unreachable(req->principal, r, "TSG", path, e);
         if (r >= 0)
                 r = request_allow(req, RIGHT_VIEW(TSGS), t.id, e);
         return r < 0 ? r : reply_tsg(req, &t);
@@ -156,4 +179,115 @@ int api_tsg_create(Request *req, Error *e) {
                 return r;
         req->status = 201;
         return commit_tsg(req, &n, e);
+}
+
+/* ---- changing ---- */
+
+/* A TSG's name and place are its parent's: who has rights only in the TSG changes neither. */
+static int find_to_change(Request *req, Tsg *ret, Error *e) {
+        int r;
+
+        r = find_tsg(req, req->params[0], ret, e);
+        if (r < 0)
+                return r;
+        if (!ret->parent[0])
+                return error_set_rule(e, -CSIGN_E_BAD_REQUEST, "tree-top",
+                                      "the top TSG has no name and no place, and is not deleted");
+        return request_allow(req, RIGHT_WRITE(TSGS), ret->parent, e);
+}
+
+typedef struct TsgChange {
+        const char *name, *parent; /* as asked */
+        TsgMove move;
+} TsgChange;
+
+static int read_change(Request *req, TsgChange *change, json_t **root, Error *e) {
+        static const JsonField fields[] = {
+                { "name", json_field_string, offsetof(TsgChange, name) },
+                { "parent", json_field_string, offsetof(TsgChange, parent) },
+        };
+        TsgMove *m = &change->move;
+        int r;
+
+        r = request_body(req, fields, ELEMENTSOF(fields), change, root, e);
+        if (r >= 0 && !change->name && !change->parent)
+                r = error_set(e, -CSIGN_E_BAD_REQUEST,
+                              "there is nothing to change: give 'name' or 'parent', or both");
+        if (r >= 0 && change->name)
+                r = name_normalize(change->name, m->name, e);
+        if (r >= 0)
+                r = find_to_change(req, &m->before, e);
+        if (r >= 0)
+                r = find_tsg(req, change->parent ?: m->before.parent, &m->parent, e);
+        if (r >= 0 && change->parent)
+                r = request_allow(req, RIGHT_WRITE(TSGS), m->parent.id, e);
+        if (r >= 0 && !change->name)
+                snprintf(m->name, sizeof(m->name), "%s", m->before.name);
+        m->if_match = req->if_match;
+        return r;
+}
+
+static int move_tsg(DbConn *c, void *userdata, Error *e) {
+        TsgChange *change = userdata;
+
+        return tsg_move(c, &change->move, e);
+}
+
+static int commit_change(Request *req, TsgChange *change, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "tsg.change");
+        const TsgMove *m = &change->move;
+        int r;
+
+        r = audit_entry_change(&rec, &event, "tsg", m->before.id, "path_before", m->before.path,
+                               "name", change->name ? m->name : NULL, "name_before",
+                               change->name ? m->before.name : NULL, "parent",
+                               change->parent ? m->parent.id : NULL, "parent_before",
+                               change->parent ? m->before.parent : NULL, NULL);
+        return r < 0 ? r : request_commit(req, move_tsg, change, &rec, e);
+}
+
+int api_tsg_change(Request *req, Error *e) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        TsgChange change = {};
+        Tsg after;
+        int r;
+
+        r = read_change(req, &change, &root, e);
+        if (r >= 0)
+                r = commit_change(req, &change, e);
+        if (r >= 0)
+                r = find_tsg(req, req->params[0], &after, e);
+        return r < 0 ? r : reply_tsg(req, &after);
+}
+
+/* ---- deleting ---- */
+
+typedef struct TsgDeletion {
+        Tsg tsg;
+        uint64_t if_match;
+} TsgDeletion;
+
+static int delete_tsg(DbConn *c, void *userdata, Error *e) {
+        const TsgDeletion *d = userdata;
+
+        return tsg_delete(c, &d->tsg, d->if_match, e);
+}
+
+int api_tsg_delete(Request *req, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        ChangeEvent event = request_event(req, "tsg.delete");
+        TsgDeletion d = { .if_match = req->if_match };
+        int r;
+
+        r = find_to_change(req, &d.tsg, e);
+        if (r >= 0)
+                r = audit_entry_change(&rec, &event, "deleted", d.tsg.id, "path", d.tsg.path, "tsg",
+                                       d.tsg.parent, NULL);
+        if (r >= 0)
+                r = request_commit(req, delete_tsg, &d, &rec, e);
+        if (r >= 0)
+                r = reply_tsg(req, &d.tsg);
+        req->etag = 0;
+        return r;
 }

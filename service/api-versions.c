@@ -209,9 +209,9 @@ static int commit_rotation(Request *req, Rotation *n, Error *e) {
         int r;
 
         event.key_id = n->to->id;
-        r = audit_entry_change(&rec, &event, "key", n->to->id, "path", n->to->path, "from_version",
-                               version_text(n->from->version, from), "to_version",
-                               version_text(n->to->version, to), "certificate_serial",
+        r = audit_entry_change(&rec, &event, "key", n->to->id, "path", n->to->path, "tsg",
+                               n->to->tsg, "from_version", version_text(n->from->version, from),
+                               "to_version", version_text(n->to->version, to), "certificate_serial",
                                n->certified ? n->cert.serial : NULL, NULL);
         return r < 0 ? r : request_commit(req, apply_rotation, n, &rec, e);
 }
@@ -277,8 +277,9 @@ static int commit_change(Request *req, const Key *k, VersionChange *change, Erro
         int r;
 
         event.key_id = k->id;
-        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "version",
-                               version_text(k->version, version), "state", change->state, NULL);
+        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "tsg", k->tsg,
+                               "version", version_text(k->version, version), "state", change->state,
+                               "state_before", k->version_enabled ? "enabled" : "disabled", NULL);
         return r < 0 ? r : request_commit(req, apply_change, change, &rec, e);
 }
 

@@ -32,6 +32,9 @@ int api_sign_message(Request *req, Error *e);
 int api_tsg_list(Request *req, Error *e);
 int api_tsg_get(Request *req, Error *e);
 int api_tsg_create(Request *req, Error *e);
+int api_tsg_resolve(Request *req, Error *e);
+int api_tsg_change(Request *req, Error *e);
+int api_tsg_delete(Request *req, Error *e);
 
 int api_account_list(Request *req, Error *e);
 int api_account_get(Request *req, Error *e);
@@ -51,5 +54,7 @@ int api_binding_delete(Request *req, Error *e);
 
 int api_audit_records(Request *req, Error *e);
 int api_audit_head(Request *req, Error *e);
+
+int api_usage(Request *req, Error *e);
 
 int api_authorities(Request *req, Error *e);

@@ -19,6 +19,7 @@
         X(audit_records,       "audit records made durable")                                              \
         X(audit_commits,       "durable transactions: the records of one share a sync")                   \
                                                                                                           \
+        X(authentications_refused, "credentials that were refused")                                       \
         X(tls_handshakes,      "TLS handshakes completed")                                                \
         X(token_issues,        "access tokens issued")                                                    \
         X(token_verifications, "tokens and API keys looked up in the database")                           \

@@ -28,16 +28,8 @@ static bool binding_root(const Principal *p, const Binding *b, Root *ret) {
         return true;
 }
 
-/* Records are of all TSGs: they are read from the top, or not at all. */
-static bool is_for_all(const Principal *p, const Binding *b) {
-        return b->tsg.n == 1 && p->above.n == 1;
-}
-
 static bool binding_gives(const Principal *p, const Binding *b, Right right) {
-        AdminPage page = RIGHT_PAGE(right);
-
-        return b->tsg.n > 0 && b->rights.on[page] >= RIGHT_ACCESS(right) &&
-               (page != PAGE_AUDIT || is_for_all(p, b));
+        return b->tsg.n > 0 && b->rights.on[RIGHT_PAGE(right)] >= RIGHT_ACCESS(right);
 }
 
 static bool has_role(const Principal *p, Right right) {
@@ -91,9 +83,7 @@ int policy_check_right(const Principal *p, Right right, Error *e) {
                 return r;
         if (has_role(p, right))
                 return 0;
-        return refuse_role(p, right,
-                           RIGHT_PAGE(right) == PAGE_AUDIT ? " on the top TSG, and so on all" : "",
-                           e);
+        return refuse_role(p, right, "", e);
 }
 
 int policy_check_on(const Principal *p, Right right, const TsgChain *tsg, Error *e) {

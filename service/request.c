@@ -45,20 +45,6 @@ void request_done(Request *req) {
 
 /* ---- the walk ---- */
 
-/* Who tried to administer what it may not is worth a record; the answer stays what it was. */
-static int record_denial(Request *req, Error *e) {
-        _cleanup_(audit_record_done) AuditRecord rec = {};
-        ChangeEvent event = request_event(req, "request.denied");
-        AuditJob job = { .records = &rec, .n_records = 1, .e = e };
-        int r;
-
-        event.rule = req->error.rule;
-        event.code = req->error.code;
-        r = audit_entry_change(&rec, &event, "method", req->route->method, "route",
-                               req->route->pattern, "id", req->params[0], NULL);
-        return r < 0 ? r : audit_commit(req->service->audit, &job);
-}
-
 static int authorize(Request *req) {
         int r;
 
@@ -70,15 +56,7 @@ static int authorize(Request *req) {
         return policy_check_right(req->principal, req->route->right, &req->error);
 }
 
-static bool is_denial(const Request *req, int r) {
-        if (!req->principal || req->route->right < RIGHT_PAGES_)
-                return false;
-        return r == -CSIGN_E_NOT_PERMITTED || r == -CSIGN_E_OUT_OF_SCOPE ||
-               (strcmp(req->error.rule, "scope") == 0 &&
-                RIGHT_ACCESS(req->route->right) == ACCESS_WRITE);
-}
-
-static int handle(Request *req) {
+static int walk(Request *req) {
         int r;
 
         if (req->error.code != 0)
@@ -96,18 +74,54 @@ static int handle(Request *req) {
         return req->route->fn(req, &req->error);
 }
 
-/* A refusal without its record would be one that nobody finds. */
-static int walk(Request *req) {
-        Error e = {};
-        int r, q;
+/* ---- refusals ---- */
 
-        r = handle(req);
-        if (r >= 0 || !is_denial(req, r))
+static int record_refusal(const Request *req, ChangeEvent *event, Error *e) {
+        _cleanup_(audit_record_done) AuditRecord rec = {};
+        AuditJob job = { .records = &rec, .n_records = 1, .e = e };
+        bool told = error_public_code(req->error.code) != -CSIGN_E_INTERNAL;
+        int r;
+
+        event->rule = req->error.rule;
+        event->code = error_public_code(req->error.code);
+        r = audit_entry_change(&rec, event, "method", req->route->method, "route",
+                               req->route->pattern, "detail", told ? req->error.detail : "",
+                               req->params[0][0] ? "id" : "claimed",
+                               req->params[0][0] ? req->params[0] : req->claimed, NULL);
+        if (r < 0)
                 return r;
-        q = record_denial(req, &e);
-        if (q < 0)
-                req->error = e;
-        return q < 0 ? q : r;
+        if (!req->principal)
+                snprintf(rec.principal, sizeof(rec.principal), "%s", req->claimed);
+        return audit_commit(req->service->audit, &job);
+}
+
+/* Who tried to change what it may not, or could not, is worth a record, and so is who was refused a
+ * look; a look that found nothing is not. */
+static bool is_worth_a_record(const Request *req) {
+        int code = req->error.code;
+
+        if (!req->principal || req->route->right < RIGHT_PAGES_ ||
+            code == -CSIGN_E_AUDIT_UNAVAILABLE)
+                return false;
+        return code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE ||
+               strcmp(req->route->method, "GET") != 0;
+}
+
+/* The answer stays what it was, if the record can be written. */
+static void record_failure(Request *req) {
+        bool unknown = req->error.code == -CSIGN_E_UNAUTHENTICATED && !req->principal;
+        ChangeEvent event = request_event(req, unknown ? FAILURE_KIND : "request.denied");
+        Error e = {};
+        int r = 0;
+
+        event.anonymous = unknown;
+        if (unknown ? failures_note(req->service->failures, req->address) : is_worth_a_record(req))
+                r = record_refusal(req, &event, &e);
+        if (r >= 0)
+                return;
+        req->error = e;
+        if (e.code != r)
+                error_set(&req->error, r, "cannot write an audit record");
 }
 
 void request_run(Request *req) {
@@ -118,6 +132,8 @@ void request_run(Request *req) {
                 return;
         if (req->error.code != r)
                 error_set(&req->error, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
+        if (req->route)
+                record_failure(req);
         problem_reply(req);
 }
 

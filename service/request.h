@@ -40,6 +40,7 @@ typedef struct Request {
         Buf body;
 
         Principal *principal; /* NULL on a route that asks no right */
+        char claimed[ID_MAX]; /* who the caller says it is, where that is part of the request */
 
         int status; /* 200 unless the handler says else */
         const char *reply_type;

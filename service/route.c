@@ -38,8 +38,11 @@ static const Route routes[] = {
         { "GET",   "/v1/authorities",                         RIGHT_SELF,            api_authorities,    0,            "tsg" },
 
         { "GET",   "/v1/tsgs",                                RIGHT_VIEW(TSGS),      api_tsg_list,       0,            "limit cursor" },
+        { "GET",   "/v1/tsgs/resolve",                        RIGHT_VIEW(TSGS),      api_tsg_resolve,    0,            "path" },
         { "GET",   "/v1/tsgs/{id}",                           RIGHT_VIEW(TSGS),      api_tsg_get,        0,            "" },
         { "POST",  "/v1/tsgs",                                RIGHT_WRITE(TSGS),     api_tsg_create,     SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH", "/v1/tsgs/{id}",                           RIGHT_WRITE(TSGS),     api_tsg_change,     SMALL,        "", .if_match = true },
+        { "DELETE", "/v1/tsgs/{id}",                          RIGHT_WRITE(TSGS),     api_tsg_delete,     0,            "", .if_match = true },
 
         { "GET",   "/v1/accounts",                            RIGHT_VIEW(ACCOUNTS),  api_account_list,   0,            "limit cursor" },
         { "GET",   "/v1/accounts/{id}",                       RIGHT_VIEW(ACCOUNTS),  api_account_get,    0,            "" },
@@ -56,7 +59,8 @@ static const Route routes[] = {
         { "POST",  "/v1/bindings",                            RIGHT_WRITE(PEOPLE),   api_binding_create, SMALL,        "", .key = KEY_OF_REQUEST },
         { "DELETE", "/v1/bindings/{id}",                      RIGHT_WRITE(PEOPLE),   api_binding_delete, 0,            "", .if_match = true },
 
-        { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key request_id" },
+        { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key principal tsg kind result from to request_id" },
+        { "GET",   "/v1/usage",                               RIGHT_VIEW(KEYS),      api_usage,          0,            "key account from to limit cursor" },
         { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },
 };
 /* clang-format on */

@@ -31,6 +31,8 @@ static int open_all(Service *s, Error *e) {
         if (r >= 0)
                 r = audit_open(&s->audit, s->db, e);
         if (r >= 0)
+                r = failures_new(&s->failures, s->audit, e);
+        if (r >= 0)
                 r = keystore_open(&s->keystore, s->config.keystore_socket, e);
         if (r >= 0)
                 r = destroyer_start(&s->destroyer, s->db, s->audit, s->key_cache, e);
@@ -56,6 +58,7 @@ int service_open(Service *s, Config *config, Error *e) {
 void service_close(Service *s) {
         destroyer_stop(s->destroyer);
         keystore_close(s->keystore);
+        failures_free(s->failures);
         audit_close(s->audit);
         db_close(s->db);
         cache_free(s->key_cache);

@@ -8,6 +8,7 @@
 #include "service/config.h"
 #include "service/db/db.h"
 #include "service/destroyer.h"
+#include "service/failures.h"
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
 
@@ -20,6 +21,7 @@ typedef struct Service {
         KeyStorage keys;
         Authn authn;
         Destroyer *destroyer;
+        Failures *failures;
 } Service;
 
 /* Takes over config, also on failure.  The database must be there: -ENOENT says to run init. */

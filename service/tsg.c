@@ -129,10 +129,24 @@ static int check_free(DbConn *c, const char *path, Error *e) {
         return r;
 }
 
+static int check_depth(const Tsg *t, Error *e) {
+        unsigned depth = t->path[0] ? 1 : 0;
+
+        for (const char *p = t->path; *p; p++)
+                depth += *p == '/';
+        if (depth <= TSG_DEPTH_MAX)
+                return 0;
+        return error_set_rule(e, -CSIGN_E_BAD_REQUEST, "tree-depth",
+                              "'%s' would be TSG %u on its path, and at most %d are allowed",
+                              t->name, depth, TSG_DEPTH_MAX);
+}
+
 int tsg_insert(DbConn *c, const Tsg *t, Error *e) {
         int r;
 
-        r = check_free(c, t->path, e);
+        r = check_depth(t, e);
+        if (r >= 0)
+                r = check_free(c, t->path, e);
         if (r < 0)
                 return r;
 

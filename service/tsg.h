@@ -26,6 +26,8 @@ int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e)
 /* The top, which has no scope above it: for the service itself. */
 int tsg_top(Db *db, Tsg *ret, Error *e);
 
+#define TSG_DEPTH_MAX (PATH_DEPTH_MAX - 1) /* below the top */
+
 /* The TSG itself and those above it, the top first, with what they say together. */
 #define TSG_CHAIN_MAX (PATH_DEPTH_MAX + 1)
 typedef struct TsgChain {

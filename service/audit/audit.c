@@ -29,6 +29,7 @@ struct Audit {
         DbConn *writer;      /* NULL: to be opened anew, after a failure */
         AuditHead head;      /* of what is durable */
         uint64_t prune_next; /* see idempotency_prune() */
+        Tally tally;         /* of the transaction */
         bool failing;
 };
 
@@ -114,8 +115,13 @@ static int append_record(Audit *a, AuditRecord *rec, AuditHead *head, Error *e) 
                     DB_ARGS(DB_INT(head->number + 1), DB_BLOB(head->hash, SHA256_SIZE),
                             DB_BLOB(hash, SHA256_SIZE), DB_TEXT(buf_str(&rec->entry)),
                             DB_TEXT(rec->key_id[0] ? rec->key_id : NULL),
-                            DB_TEXT(rec->request_id[0] ? rec->request_id : NULL)),
+                            DB_TEXT(rec->request_id[0] ? rec->request_id : NULL),
+                            DB_TEXT(rec->principal), DB_TEXT(rec->tsg), DB_TEXT(rec->kind ?: ""),
+                            DB_TEXT(rec->result ?: ""), DB_INT(rec->time)),
                     e);
+        if (r >= 0 && rec->is_use)
+                r = tally_add(&a->tally, a->writer, rec->key_id, rec->principal, rec->time,
+                              strcmp(rec->result, "allowed") == 0, e);
         if (r < 0)
                 return r;
 
@@ -173,7 +179,8 @@ static int apply_jobs(Audit *a, AuditJob *group, AuditHead *head, Error *e) {
                 if (r < 0)
                         return r;
         }
-        return idempotency_prune(a->writer, &a->prune_next, e);
+        r = tally_write(&a->tally, a->writer, e);
+        return r < 0 ? r : idempotency_prune(a->writer, &a->prune_next, e);
 }
 
 static int open_writer(Audit *a, Error *e) {
@@ -201,6 +208,7 @@ static int commit_group(Audit *a, AuditJob *group, Error *e) {
                 return r;
 
         head = a->head;
+        a->tally.n = 0;
         r = db_begin(a->writer, e);
         if (r >= 0)
                 r = apply_jobs(a, group, &head, e);
@@ -353,43 +361,4 @@ void audit_close(Audit *a) {
         pthread_cond_destroy(&a->queued);
         pthread_mutex_destroy(&a->lock);
         free(a);
-}
-
-/* ---- reading ---- */
-
-typedef struct Listing {
-        int (*fn)(const AuditRow *row, void *userdata);
-        void *userdata;
-} Listing;
-
-static int list_row(DbRow *row, void *userdata) {
-        size_t previous_len, hash_len;
-        Listing *l = userdata;
-        AuditRow out = {
-                .number = (uint64_t) db_row_int(row, 0),
-                .previous = db_row_blob(row, 1, &previous_len),
-                .hash = db_row_blob(row, 2, &hash_len),
-                .entry = db_row_text(row, 3),
-        };
-
-        if (previous_len != SHA256_SIZE)
-                out.previous = NULL;
-        if (hash_len != SHA256_SIZE)
-                out.hash = NULL;
-        return l->fn(&out, l->userdata);
-}
-
-int audit_list(Db *db, uint64_t after, unsigned limit, const char *key_id, const char *request_id,
-               int (*fn)(const AuditRow *row, void *userdata), void *userdata, Error *e) {
-        Listing l = { fn, userdata };
-
-        if (request_id)
-                return db_read(db, SQL_AUDIT_LIST_BY_REQUEST,
-                               DB_ARGS(DB_TEXT(request_id), DB_INT(after), DB_INT(limit)), list_row,
-                               &l, e);
-        if (key_id)
-                return db_read(db, SQL_AUDIT_LIST_BY_KEY,
-                               DB_ARGS(DB_TEXT(key_id), DB_INT(after), DB_INT(limit)), list_row, &l,
-                               e);
-        return db_read(db, SQL_AUDIT_LIST, DB_ARGS(DB_INT(after), DB_INT(limit)), list_row, &l, e);
 }

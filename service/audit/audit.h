@@ -15,14 +15,20 @@
 #include "lib/error.h"
 #include "lib/id.h"
 #include "service/audit/idempotency.h"
+#include "service/audit/tally.h"
 #include "service/audit/usage.h"
 #include "service/db/db.h"
 #include "service/digest.h"
 
 typedef struct AuditRecord {
-        Buf entry;                      /* audit/entry.h writes it */
-        char key_id[ID_MAX];            /* "" or what the record is found by */
-        char request_id[ID_MAX];        /* likewise */
+        Buf entry;               /* audit/entry.h writes it */
+        char key_id[ID_MAX];     /* "" or what the record is found by */
+        char request_id[ID_MAX]; /* likewise, and so are those below */
+        char principal[ID_MAX];
+        char tsg[ID_MAX];          /* that the record belongs to: whoever audits it, reads it */
+        const char *kind, *result; /* constants; NULL: "" */
+        uint64_t time;
+        bool is_use;                    /* of key_id by principal, to be counted */
         const Idempotency *idempotency; /* NULL, or the answer to keep with it */
         const UsageLimit *limit;        /* NULL, or the limit that it counts for */
 
@@ -70,7 +76,6 @@ typedef struct AuditHead {
 
 int audit_head(Db *db, AuditHead *ret, Error *e);
 
-/* Up to limit records after a number, in order; key_id or request_id NULL: of all. */
 typedef struct AuditRow {
         uint64_t number;
         const uint8_t *previous,
@@ -78,5 +83,16 @@ typedef struct AuditRow {
         const char *entry;
 } AuditRow;
 
-int audit_list(Db *db, uint64_t after, unsigned limit, const char *key_id, const char *request_id,
+/* NULL and 0: any. */
+typedef struct AuditFilter {
+        const char *key_id, *request_id, *principal, *kind, *result;
+        bool refused;      /* all results but "allowed" */
+        const char *scope; /* a TSG: what belongs to it and to those below */
+        uint64_t from, to; /* times: from <= t < to */
+} AuditFilter;
+
+/* Calls fn with the records that pass the filter, in order, behind the number *after; fn returns 1
+ * when it wants no more.  *after becomes the last one that was looked at: one call looks at so many
+ * records, and not at all of a long log for a few that pass.  Returns 1 if there may be more. */
+int audit_list(Db *db, const AuditFilter *filter, uint64_t *after,
                int (*fn)(const AuditRow *row, void *userdata), void *userdata, Error *e);

@@ -12,8 +12,9 @@ typedef struct SignEvent {
         const char *request_id;
         const Principal *principal;
         const char *address;
-        const char *key_id;                   /* as asked for */
-        const char *key_path, *key_algorithm; /* NULL: the principal does not reach such a key */
+        const char *key_id;                             /* as asked for */
+        const char *key_path, *key_tsg, *key_algorithm; /* NULL: the principal does not reach such a
+                                                           key */
         uint32_t version;
         const char *scheme, *hash;
         const uint8_t *digest;
@@ -29,11 +30,13 @@ typedef struct SignEvent {
 int audit_entry_sign(AuditRecord *rec, const SignEvent *s);
 
 /* Anything else: kind is "key.create", "account.create" ...; principal NULL: the service itself.
- * Then pairs of strings, what it was about, and NULL; a pair whose value is NULL is left out. */
+ * Then pairs of strings, what it was about, and NULL; a pair whose value is NULL is left out.  The
+ * pair "tsg", an id, says to which TSG the record belongs, if that is not the principal's. */
 typedef struct ChangeEvent {
-        const char *kind;
+        const char *kind; /* a constant */
         const char *request_id;
         const Principal *principal;
+        bool anonymous; /* principal NULL is somebody who was not authenticated */
         const char *address;
         const char *key_id; /* to find the record by, or NULL */
         const char *rule;

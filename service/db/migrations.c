@@ -188,8 +188,31 @@ static const char *const step_access[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1,        step_2,        step_3,
-                                            step_revision, step_key_life, step_access };
+/* A TSG's children, to see whether it has any. */
+static const char *const step_tree[] = {
+        "CREATE INDEX tsgs_parent ON tsgs (parent)",
+        NULL,
+};
+
+/* More of what the entry says, to find it, and what was used by whom on which day.  Records of
+ * before are found by what they had. */
+static const char *const step_audit[] = {
+        "ALTER TABLE audit ADD COLUMN principal TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE audit ADD COLUMN tsg TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE audit ADD COLUMN kind TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE audit ADD COLUMN result TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE audit ADD COLUMN time BIGINT NOT NULL DEFAULT 0",
+        "CREATE INDEX audit_principal ON audit (principal, number)",
+        "CREATE INDEX audit_time ON audit (time)",
+        "CREATE TABLE use_by_day ("
+        " key_id TEXT NOT NULL, principal TEXT NOT NULL, day INTEGER NOT NULL,"
+        " signatures BIGINT NOT NULL, refused BIGINT NOT NULL,"
+        " PRIMARY KEY (key_id, principal, day))",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1,        step_2,      step_3,    step_revision,
+                                            step_key_life, step_access, step_tree, step_audit };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

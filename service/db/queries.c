@@ -44,6 +44,56 @@ const char SQL_TSG_ANCESTORS[] = "SELECT t.id, t.path, t.separation_of_duties FR
                                  "JOIN tsgs t ON t.id = c.ancestor "
                                  "WHERE c.descendant = ? ORDER BY c.depth DESC";
 
+/* ---- changes of the tree ---- */
+
+#define BELOW(id) "(SELECT descendant FROM tsg_closure WHERE ancestor = " id ")"
+
+const char SQL_TSG_TOUCH[] =
+        "UPDATE tsgs SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_TSG_AT_REVISION[] = "SELECT 1 FROM tsgs WHERE id = ? AND revision = ?";
+const char SQL_TSG_DEPTH_BELOW[] = "SELECT MAX(depth) FROM tsg_closure WHERE ancestor = ?";
+const char SQL_TSG_PLACE[] = "UPDATE tsgs SET parent = ?, name = ?, path = ? WHERE id = ?";
+const char SQL_TSG_PATHS_BELOW[] =
+        "UPDATE tsgs SET path = ? || substr(path, ?), revision = revision + 1 WHERE id IN "
+        "(SELECT descendant FROM tsg_closure WHERE ancestor = ? AND depth > 0)";
+const char SQL_KEY_PATHS_BELOW[] =
+        "UPDATE keys SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_ACCOUNT_PATHS_BELOW[] =
+        "UPDATE accounts SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_USER_PATHS_BELOW[] =
+        "UPDATE users SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_ROLE_PATHS_BELOW[] =
+        "UPDATE roles SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_TEAM_PATHS_BELOW[] =
+        "UPDATE teams SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_PROJECT_PATHS_BELOW[] =
+        "UPDATE projects SET path = ? || substr(path, ?), revision = revision + 1 "
+        "WHERE tsg IN " BELOW("?");
+const char SQL_TSG_CLOSURE_CUT[] = "DELETE FROM tsg_closure WHERE descendant IN " BELOW(
+        "?") " AND ancestor IN "
+             "(SELECT ancestor FROM tsg_closure WHERE descendant = ? AND depth > 0)";
+const char SQL_TSG_CLOSURE_JOIN[] =
+        "INSERT INTO tsg_closure (ancestor, descendant, depth) "
+        "SELECT a.ancestor, d.descendant, a.depth + d.depth + 1 "
+        "FROM tsg_closure a CROSS JOIN tsg_closure d WHERE a.descendant = ? AND d.ancestor = ?";
+const char SQL_TSG_HAS_TSG[] = "SELECT 1 FROM tsgs WHERE parent = ? LIMIT 1";
+const char SQL_TSG_HAS_KEY[] = "SELECT 1 FROM keys WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_ACCOUNT[] = "SELECT 1 FROM accounts WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_USER[] = "SELECT 1 FROM users WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_TEAM[] = "SELECT 1 FROM teams WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_PROJECT[] = "SELECT 1 FROM projects WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_ROLE[] = "SELECT 1 FROM roles WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_BINDING[] = "SELECT 1 FROM role_bindings WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_HAS_API_KEY[] = "SELECT 1 FROM api_keys WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_CLOSURE_DELETE[] = "DELETE FROM tsg_closure WHERE descendant = ?";
+const char SQL_AUTHORITY_DELETE[] = "DELETE FROM authorities WHERE tsg = ?";
+const char SQL_TSG_DELETE[] = "DELETE FROM tsgs WHERE id = ?";
+
 /* ---- users ---- */
 
 const char SQL_USER_INSERT[] =
@@ -242,19 +292,43 @@ const char SQL_AUTHORITY_BY_TSG[] =
 
 /* ---- audit ---- */
 
-#define AUDIT_COLUMNS "number, previous, hash, entry"
-
 const char SQL_AUDIT_INSERT[] =
-        "INSERT INTO audit (number, previous, hash, entry, key_id, request_id) "
-        "VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO audit (number, previous, hash, entry, key_id, request_id, principal, tsg, "
+        "kind, result, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const char SQL_AUDIT_HEAD[] = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
-const char SQL_AUDIT_LIST[] =
-        "SELECT " AUDIT_COLUMNS " FROM audit WHERE number > ? ORDER BY number LIMIT ?";
-const char SQL_AUDIT_LIST_BY_KEY[] =
-        "SELECT " AUDIT_COLUMNS
-        " FROM audit WHERE key_id = ? AND number > ? ORDER BY number LIMIT ?";
-const char SQL_AUDIT_LIST_BY_REQUEST[] = "SELECT " AUDIT_COLUMNS " FROM audit WHERE request_id = ? "
-                                         "AND number > ? ORDER BY number LIMIT ?";
+const char SQL_AUDIT_FROM[] = "SELECT number FROM audit WHERE time >= ? ORDER BY time LIMIT 1";
+const char SQL_AUDIT_TO[] = "SELECT number FROM audit WHERE time < ? ORDER BY time DESC LIMIT 1";
+
+/* The second column says whether the row passes; what does not is given all the same, to be
+ * counted. */
+#define AUDIT_LIST(lead)                                                                           \
+        "SELECT a.number, CASE WHEN COALESCE(a.key_id, '') = COALESCE(?, a.key_id, '') "           \
+        "AND a.principal = COALESCE(?, a.principal) AND a.kind = COALESCE(?, a.kind) "             \
+        "AND a.result = COALESCE(?, a.result) AND a.result <> ? AND a.time >= ? AND a.time < ? "   \
+        "AND (? = 'all' OR EXISTS (SELECT 1 FROM tsg_closure c "                                   \
+        "WHERE c.ancestor = ? AND c.descendant = a.tsg)) THEN 1 ELSE 0 END, "                      \
+        "a.previous, a.hash, a.entry FROM audit a "                                                \
+        "WHERE " lead "a.number > ? AND a.number <= ? ORDER BY a.number LIMIT ?"
+const char SQL_AUDIT_LIST[] = AUDIT_LIST("");
+const char SQL_AUDIT_LIST_BY_KEY[] = AUDIT_LIST("a.key_id = ? AND ");
+const char SQL_AUDIT_LIST_BY_PRINCIPAL[] = AUDIT_LIST("a.principal = ? AND ");
+const char SQL_AUDIT_LIST_BY_REQUEST[] = AUDIT_LIST("a.request_id = ? AND ");
+
+/* ---- use of keys ---- */
+
+const char SQL_USE_ADD[] =
+        "INSERT INTO use_by_day (key_id, principal, day, signatures, refused) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id, principal, day) DO UPDATE SET "
+        "signatures = use_by_day.signatures + excluded.signatures, "
+        "refused = use_by_day.refused + excluded.refused";
+const char SQL_USE_LIST[] =
+        "SELECT u.key_id, k.path, u.principal, a.path, u.day, u.signatures, u.refused "
+        "FROM use_by_day u JOIN keys k ON k.id = u.key_id "
+        "JOIN tsg_closure c ON c.descendant = k.tsg AND c.ancestor = ? "
+        "LEFT JOIN accounts a ON a.id = u.principal "
+        "WHERE (u.key_id, u.principal, u.day) > (?, ?, ?) AND u.key_id <= ? "
+        "AND u.principal = COALESCE(?, u.principal) AND u.day >= ? AND u.day <= ? "
+        "ORDER BY u.key_id, u.principal, u.day LIMIT ?";
 
 /* ---- signatures counted ---- */
 

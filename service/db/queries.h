@@ -26,6 +26,22 @@ extern const char SQL_TSG_PATH[];           /* id; path */
 extern const char SQL_TSG_ANCESTORS[]; /* id; ancestors' id, path, separation_of_duties, the top
                                           first */
 
+/* changes of the tree.  *_PATHS_BELOW: the new path, which character the rest begins with, id */
+extern const char SQL_TSG_TOUCH[];
+extern const char SQL_TSG_AT_REVISION[]; /* id, revision; a row if it is so */
+extern const char SQL_TSG_DEPTH_BELOW[]; /* id; how deep the tree below it is */
+extern const char SQL_TSG_PLACE[];       /* parent, name, path, id */
+extern const char SQL_TSG_PATHS_BELOW[], SQL_KEY_PATHS_BELOW[], SQL_ACCOUNT_PATHS_BELOW[],
+        SQL_USER_PATHS_BELOW[], SQL_ROLE_PATHS_BELOW[], SQL_TEAM_PATHS_BELOW[],
+        SQL_PROJECT_PATHS_BELOW[];
+extern const char SQL_TSG_CLOSURE_CUT[];  /* id, id */
+extern const char SQL_TSG_CLOSURE_JOIN[]; /* parent, id */
+/* id; a row if the TSG has one */
+extern const char SQL_TSG_HAS_TSG[], SQL_TSG_HAS_KEY[], SQL_TSG_HAS_ACCOUNT[], SQL_TSG_HAS_USER[],
+        SQL_TSG_HAS_TEAM[], SQL_TSG_HAS_PROJECT[], SQL_TSG_HAS_ROLE[], SQL_TSG_HAS_BINDING[],
+        SQL_TSG_HAS_API_KEY[];
+extern const char SQL_TSG_CLOSURE_DELETE[], SQL_AUTHORITY_DELETE[], SQL_TSG_DELETE[]; /* id */
+
 /* users and their API keys */
 extern const char SQL_USER_INSERT[];     /* id, tsg, name, path, created */
 extern const char SQL_API_KEY_INSERT[];  /* id, user, hash, name, created */
@@ -110,12 +126,23 @@ extern const char SQL_CERTIFICATES[];       /* key, version; certificate, author
 extern const char SQL_AUTHORITY_INSERT[]; /* id, tsg, subject, spki, sealed, certificate, created */
 extern const char SQL_AUTHORITY_BY_TSG[]; /* tsg; id, spki, sealed, certificate */
 
-/* the audit log.  Columns: number, previous, hash, entry */
-extern const char SQL_AUDIT_INSERT[];          /* number, previous, hash, entry, key, request id */
-extern const char SQL_AUDIT_HEAD[];            /* number, hash */
-extern const char SQL_AUDIT_LIST[];            /* after, limit */
-extern const char SQL_AUDIT_LIST_BY_KEY[];     /* key, after, limit */
-extern const char SQL_AUDIT_LIST_BY_REQUEST[]; /* request id, after, limit */
+/* the audit log */
+extern const char SQL_AUDIT_INSERT[]; /* number, previous, hash, entry, key, request id, principal,
+                                         tsg, kind, result, time */
+extern const char SQL_AUDIT_HEAD[];   /* number, hash */
+extern const char SQL_AUDIT_FROM[], SQL_AUDIT_TO[]; /* time; the first number from it on, the last
+                                                       before it */
+/* key, principal, kind, result or NULL; a result that it is not; from, to; "all" or "" and a scope;
+ * what the name says; after, up to, limit.  Gives number, whether it passes, previous, hash, entry
+ */
+extern const char SQL_AUDIT_LIST[], SQL_AUDIT_LIST_BY_KEY[], SQL_AUDIT_LIST_BY_PRINCIPAL[],
+        SQL_AUDIT_LIST_BY_REQUEST[];
+
+/* use of keys by day */
+extern const char SQL_USE_ADD[];  /* key, principal, day, signatures, refused */
+extern const char SQL_USE_LIST[]; /* scope; after key, principal, day; up to key; principal or NULL;
+                                     from day, to day; limit.  Gives key, its path, principal, its
+                                     path, day, signatures, refused */
 
 /* signatures of keys with a limit.  hour and day: numbers of them since 1970 */
 extern const char SQL_USAGE_TAKE[]; /* key, hour, day, per hour, per day; changes nothing if one

@@ -95,7 +95,7 @@ def test_a_refused_change_is_recorded_with_what_it_was_for(service, someone):
     (record,) = service.audit(request_id=body["request_id"])
     entry = record["record"]
     assert entry["kind"] == "request.denied" and entry["principal"]["id"] == who.id and entry["rule"] == "role"
-    assert entry["what"] == {"method": "PATCH", "route": "/v1/keys/{id}", "id": site}
+    assert entry["what"] == {"method": "PATCH", "route": "/v1/keys/{id}", "id": site, "detail": body["detail"]}
     assert service.api("GET", f"/v1/keys/{site}", status=200)["state"] == "enabled"
 
 

@@ -372,7 +372,8 @@ def test_one_signature(service, client, release, tmp_path):
     entry = record["record"]
     assert (record["number"], record["hash"]) == (body["record"]["number"], body["record"]["hash"])
     assert entry["kind"] == "sign" and entry["result"] == "allowed" and entry["rule"] == "scope"
-    assert entry["key"] == {"id": release["id"], "path": "acme/mobile/release", "version": 1, "algorithm": "P-256"}
+    assert entry["key"] == {"id": release["id"], "path": "acme/mobile/release", "tsg": release["tsg"], "version": 1,
+                            "algorithm": "P-256"}
     assert entry["digest"] == DIGEST.hex() and entry["address"] == "127.0.0.1"
     assert entry["signature_sha256"] == hashlib.sha256(base64.b64decode(body["signature"])).hexdigest()
 

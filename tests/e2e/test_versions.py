@@ -111,10 +111,12 @@ def test_rotations_are_in_the_log(stack, key):
     made, rotated, changed = (r["record"] for r in stack.audit(key=key["id"]))
     assert made["kind"] == "key.create" and rotated["kind"] == "key.rotate" and changed["kind"] == "key.change"
     serial = rotated["what"].pop("certificate_serial")
-    assert rotated["what"] == {"key": key["id"], "path": key["path"], "from_version": "1", "to_version": "2"}
+    assert rotated["what"] == {"key": key["id"], "path": key["path"], "tsg": key["tsg"], "from_version": "1",
+                               "to_version": "2"}
     assert base64.b64decode(second["certificates"][0]).find(bytes.fromhex(serial)) > 0
     assert rotated["principal"]["type"] == "user" and rotated["result"] == "allowed"
-    assert changed["what"] == {"key": key["id"], "path": key["path"], "version": "1", "state": "disabled"}
+    assert changed["what"] == {"key": key["id"], "path": key["path"], "tsg": key["tsg"], "version": "1",
+                               "state": "disabled", "state_before": "enabled"}
 
 
 def test_of_rotations_at_once_each_counts_or_is_refused(stack, key):

@@ -42,7 +42,13 @@ static uint64_t check_chain(State *s) {
         AuditHead head;
         Error e = {};
 
-        assert_true(audit_list(s->db, 0, 100000, NULL, NULL, check_link, &chain, &e) >= 0);
+        uint64_t after = 0;
+        int r;
+
+        do
+                r = audit_list(s->db, &(AuditFilter){}, &after, check_link, &chain, &e);
+        while (r > 0);
+        assert_int_equal(r, 0);
         assert_int_equal(audit_head(s->db, &head, &e), 0);
         assert_true(head.number == chain.number);
         assert_memory_equal(head.hash, chain.previous, SHA256_SIZE);
@@ -191,30 +197,150 @@ static void a_full_disk_refuses_and_the_log_goes_on_when_there_is_room(void **st
         assert_true(check_chain(s) == rec.number);
 }
 
+/* Numbers of the records that pass, at most 8. */
+typedef struct Found {
+        size_t n;
+        uint64_t numbers[8];
+} Found;
+
 static int take_number(const AuditRow *row, void *userdata) {
-        *(uint64_t *) userdata = row->number;
+        Found *f = userdata;
+
+        if (f->n == ELEMENTSOF(f->numbers))
+                return 1;
+        f->numbers[f->n++] = row->number;
         return 0;
 }
 
-static void records_are_found_by_key_and_by_request(void **state) {
-        _cleanup_(audit_record_done) AuditRecord rec = {};
-        State *s = *state;
-        uint64_t number = 0;
+static void assert_found(State *s, const AuditFilter *filter, const char *expect) {
+        char numbers[64] = "";
+        uint64_t after = 0;
+        Found f = {};
         Error e = {};
-        ChangeEvent event = {
-                .kind = "key.create", .key_id = "key_x", .request_id = "req_x", .rule = "role"
+
+        assert_int_equal(audit_list(s->db, filter, &after, take_number, &f, &e), 0);
+        for (size_t i = 0; i < f.n; i++)
+                snprintf(numbers + strlen(numbers), sizeof(numbers) - strlen(numbers), "%llu ",
+                         (unsigned long long) f.numbers[i]);
+        assert_string_equal(numbers, expect);
+}
+
+static void records_are_found_by_what_they_say(void **state) {
+        static const struct {
+                const char *kind, *key, *request, *principal, *tsg;
+                int code;
+        } events[] = {
+                { "key.create", "key_x", "req_1", "usr_a", "acme", 0 },
+                { "key.change", "key_x", "req_2", "usr_b", "mobile", 0 },
+                { "key.change", "key_y", "req_3", "usr_a", "web", -CSIGN_E_NOT_PERMITTED },
+                { "token.issue", NULL, "req_4", "usr_b", "other", 0 },
         };
-        AuditJob job = { .records = &rec, .n_records = 1, .e = &e };
+        State *s = *state;
+        uint64_t times[ELEMENTSOF(events)];
 
-        assert_int_equal(audit_entry_change(&rec, &event, "path", "acme/x", "none", NULL, NULL), 0);
-        assert_non_null(strstr(buf_str(&rec.entry), "\"what\":{\"path\":\"acme/x\"}"));
-        assert_int_equal(audit_commit(s->audit, &job), 0);
+        for (size_t i = 0; i < ELEMENTSOF(events); i++) {
+                _cleanup_(audit_record_done) AuditRecord rec = {};
+                const Tsg *tsgs[] = { &s->acme, &s->mobile, &s->web, &s->other };
+                Principal p = { .type = PRINCIPAL_USER };
+                ChangeEvent event = { .kind = events[i].kind,
+                                      .key_id = events[i].key,
+                                      .request_id = events[i].request,
+                                      .principal = &p,
+                                      .code = events[i].code };
+                Error e = {};
+                AuditJob job = { .records = &rec, .n_records = 1, .e = &e };
 
-        assert_int_equal(audit_list(s->db, 0, 10, "key_x", NULL, take_number, &number, &e), 1);
-        assert_true(number == rec.number);
-        assert_int_equal(audit_list(s->db, 0, 10, NULL, "req_x", take_number, &number, &e), 1);
-        assert_int_equal(audit_list(s->db, 0, 10, "key_y", NULL, take_number, &number, &e), 0);
-        assert_int_equal(audit_list(s->db, number, 10, NULL, NULL, take_number, &number, &e), 0);
+                snprintf(p.id, sizeof(p.id), "%s", events[i].principal);
+                snprintf(p.tsg, sizeof(p.tsg), "%s", s->top.id);
+                assert_int_equal(audit_entry_change(&rec, &event, "path", "acme/x", "none", NULL,
+                                                    "tsg", tsgs[i]->id, NULL),
+                                 0);
+                assert_non_null(strstr(buf_str(&rec.entry), "\"what\":{\"path\":\"acme/x\""));
+                assert_int_equal(audit_commit(s->audit, &job), 0);
+                times[i] = rec.time;
+        }
+
+        assert_found(s, &(AuditFilter){}, "1 2 3 4 ");
+        assert_found(s, &(AuditFilter){ .key_id = "key_x" }, "1 2 ");
+        assert_found(s, &(AuditFilter){ .key_id = "key_z" }, "");
+        assert_found(s, &(AuditFilter){ .request_id = "req_4" }, "4 ");
+        assert_found(s, &(AuditFilter){ .principal = "usr_a" }, "1 3 ");
+        assert_found(s, &(AuditFilter){ .principal = "usr_a", .key_id = "key_x" }, "1 ");
+        assert_found(s, &(AuditFilter){ .key_id = "key_x", .request_id = "req_4" }, "");
+        assert_found(s, &(AuditFilter){ .kind = "key.change" }, "2 3 ");
+        assert_found(s, &(AuditFilter){ .result = "allowed" }, "1 2 4 ");
+        assert_found(s, &(AuditFilter){ .result = "NotPermitted" }, "3 ");
+        assert_found(s, &(AuditFilter){ .refused = true }, "3 ");
+        assert_found(s, &(AuditFilter){ .scope = s->top.id }, "1 2 3 4 ");
+        assert_found(s, &(AuditFilter){ .scope = s->acme.id }, "1 2 3 ");
+        assert_found(s, &(AuditFilter){ .scope = s->mobile.id }, "2 ");
+        assert_found(s, &(AuditFilter){ .scope = s->ios.id }, "");
+        assert_found(s, &(AuditFilter){ .from = times[3] + 1 }, "");
+        assert_found(s, &(AuditFilter){ .to = times[0] }, "");
+        assert_found(s, &(AuditFilter){ .from = times[0], .to = times[3] + 1 }, "1 2 3 4 ");
+}
+
+static void a_call_looks_at_so_many_records(void **state) {
+        uint64_t after = 0, calls = 0;
+        State *s = *state;
+        Error e = {};
+        int r;
+
+        for (size_t i = 0; i < 500; i++) {
+                AuditRecord recs[64] = {};
+                AuditJob job = { .records = recs, .n_records = 64, .e = &e };
+
+                for (size_t k = 0; k < 64; k++) {
+                        ChangeEvent event = { .kind = i == 499 ? "last" : "other" };
+
+                        assert_int_equal(audit_entry_change(&recs[k], &event, NULL), 0);
+                }
+                assert_int_equal(audit_commit(s->audit, &job), 0);
+                for (size_t k = 0; k < 64; k++)
+                        audit_record_done(&recs[k]);
+        }
+        do {
+                Found f = {};
+
+                r = audit_list(s->db, &(AuditFilter){ .kind = "last" }, &after, take_number, &f,
+                               &e);
+                calls++;
+                if (r > 0 && f.n > 0) {
+                        assert_int_equal(f.n, 8);
+                        assert_true(f.numbers[0] == 499 * 64 + 1 && after == f.numbers[7]);
+                        break;
+                }
+        } while (r > 0);
+        assert_true(calls == 4);
+}
+
+static void use_is_counted_by_day(void **state) {
+        AuditRecord recs[4] = {};
+        State *s = *state;
+        Error e = {};
+        AuditJob job = { .records = recs, .n_records = 4, .e = &e };
+
+        for (size_t i = 0; i < 2; i++) {
+                for (size_t k = 0; k < 4; k++) {
+                        Principal p = { .type = PRINCIPAL_ACCOUNT, .id = "acc_x" };
+                        SignEvent event = { .principal = &p,
+                                            .key_id = "key_x",
+                                            .key_path = k < 3 ? "acme/x" : NULL,
+                                            .code = k == 2 ? -CSIGN_E_KEY_DISABLED : 0 };
+
+                        assert_int_equal(audit_entry_sign(&recs[k], &event), 0);
+                }
+                assert_int_equal(audit_commit(s->audit, &job), 0);
+        }
+        for (size_t k = 0; k < 4; k++)
+                audit_record_done(&recs[k]);
+        assert_int_equal(db_read(s->db,
+                                 "SELECT 1 FROM use_by_day WHERE key_id = 'key_x' AND "
+                                 "principal = 'acc_x' AND signatures = 4 AND refused = 2",
+                                 DB_NO_ARGS, NULL, NULL, &e),
+                         1);
+        assert_int_equal(db_read(s->db, "SELECT 1 FROM use_by_day ", DB_NO_ARGS, NULL, NULL, &e),
+                         1);
 }
 
 int main(void) {
@@ -226,7 +352,9 @@ int main(void) {
                 WITH_STATE(a_change_that_fails_leaves_neither_row_nor_record),
                 WITH_STATE(a_change_and_its_record_are_one_commit),
                 WITH_STATE(a_full_disk_refuses_and_the_log_goes_on_when_there_is_room),
-                WITH_STATE(records_are_found_by_key_and_by_request),
+                WITH_STATE(records_are_found_by_what_they_say),
+                WITH_STATE(a_call_looks_at_so_many_records),
+                WITH_STATE(use_is_counted_by_day),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,21 +176,6 @@ static void several_roles_add_up(void **state) {
                          -CSIGN_E_NOT_PERMITTED);
 }
 
-static void the_log_is_read_from_the_top_alone(void **state) {
-        Binding top = binding("auditor", "tsg_top"), below = binding("auditor", "tsg_acme");
-        Principal p = principal(PRINCIPAL_USER, "tsg_top");
-
-        p.n_bindings = 1;
-        p.bindings = &top;
-        assert_int_equal(policy_check_right(&p, RIGHT_VIEW(AUDIT), NULL), 0);
-        p.bindings = &below;
-        assert_int_equal(policy_check_right(&p, RIGHT_VIEW(AUDIT), NULL), -CSIGN_E_NOT_PERMITTED);
-        p = principal(PRINCIPAL_USER, "tsg_acme");
-        p.n_bindings = 1;
-        p.bindings = &top; /* an API key that is limited to acme */
-        assert_int_equal(policy_check_right(&p, RIGHT_VIEW(AUDIT), NULL), -CSIGN_E_NOT_PERMITTED);
-}
-
 static void an_api_key_can_be_for_one_thing_only(void **state) {
         Binding b = binding("owner", "tsg_top");
         Principal p = principal(PRINCIPAL_USER, "tsg_top");
@@ -462,7 +447,6 @@ int main(void) {
                 cmocka_unit_test(builtin_roles_give_what_they_say),
                 cmocka_unit_test(a_role_counts_on_its_tsg_and_below_within_the_scope),
                 cmocka_unit_test(several_roles_add_up),
-                cmocka_unit_test(the_log_is_read_from_the_top_alone),
                 cmocka_unit_test(an_api_key_can_be_for_one_thing_only),
                 cmocka_unit_test(nobody_gives_what_he_does_not_hold),
                 cmocka_unit_test(roots_are_the_topmost_in_order),
