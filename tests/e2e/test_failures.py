@@ -410,6 +410,26 @@ def test_approval_pending(ground):
         odd.answers(None)
 
 
+@pytest.mark.parametrize("algorithm", ("EC", "RSA"))
+def test_signatures_in_another_form_are_not_passed_on(ground, algorithm):
+    """A sidecar that gives an EC signature without DER, or an RSA one without its first byte."""
+    keys = ground.folder / "keys"
+    (keys / "acme").mkdir(parents=True)
+    option = "ec_paramgen_curve:P-256" if algorithm == "EC" else "rsa_keygen_bits:2048"
+    ground.stack.plain_openssl("genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", keys / "acme/bare.pem")
+    address, env = ground.folder / "bare.sock", ground.stack.environment()
+    with subprocess.Popen([ground.stack.build / "tests/fake/fake-sidecar", address, keys], text=True,
+                          stdout=subprocess.PIPE) as fake:
+        try:
+            assert fake.stdout.readline() == "ready\n"
+            env["CSIGN_BUS"] = f"unix:path={address}"
+            done = ground.stack.host(ground.dgst("csign://acme/bare", ground.file), env=env, check=False, timeout=PATIENCE)
+        finally:
+            fake.terminate()
+    failed(done, "that came back is malformed")
+    assert not ground.out.exists() or ground.out.stat().st_size == 0
+
+
 # ---- the key is not what it was ----
 
 def test_reference_file_with_the_public_half_of_another_key(ground):

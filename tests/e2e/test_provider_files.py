@@ -6,9 +6,23 @@ import re
 
 import pytest
 
+from stack import tool
+
 from test_provider import EC, KEYS, RSA, ground, sig  # noqa: F401
 
 pytestmark = pytest.mark.provider
+
+
+def test_a_file_of_the_same_name_is_not_the_key(ground, sig, tmp_path):  # noqa: F811
+    """With two slashes: with none, OpenSSL itself looks for a file first."""
+    shadow = tmp_path / f"csign:{ground.path('p256')}"
+    shadow.parent.mkdir(parents=True)
+    ground.stack.plain_openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", shadow)
+    for folder in (tmp_path, *shadow.parents[:len(shadow.parents) - len(tmp_path.parents)]):
+        folder.chmod(0o755)
+    ground.stack.host(["/usr/bin/env", f"--chdir={tmp_path}", tool("openssl"), "dgst", "-sha256", "-sign",
+                       ground.uri("p256"), "-out", sig, ground.file])
+    ground.verify("p256", sig)
 
 
 # ---- certificates ----

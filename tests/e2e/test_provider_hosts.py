@@ -45,7 +45,7 @@ class Ground:
 
     def start(self, *argv, **options):
         argv, env = self.stack.hosted([str(a) for a in argv], **options)
-        return subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def later(self, key, *what, **options):
         return self.stack.host([self.program("host-later"), key, *what], timeout=30, **options)
@@ -125,7 +125,20 @@ def test_a_waiting_signer_ends_at_once(ground, number):
     assert len(ground.signed()) - before in (1, 2)
 
 
-# ---- root and user ----
+@pytest.mark.parametrize("key", ("uri", "ref"))
+def test_a_fork_while_another_thread_waits(ground, key):
+    """The child cannot use the connection that the other thread waits on, and does not wait for it."""
+    with waiting(ground, ground.program("host-later"), RELEASE if key == "uri" else ground.ref, "fork") as process:
+        calls = ground.calls()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        wait_until("the child's call", lambda: ground.calls() > calls or process.poll() is not None)
+    done = end(process)
+    assert done.returncode == 0, text(done.stderr)
+    assert done.stdout == b"ok\n"
+
+
+# ---- root, user and network ----
 
 def jail(ground, name):
     """A folder in which there is nothing but the sidecar's socket, under its own name."""
@@ -162,6 +175,14 @@ def test_a_worker_that_cannot_reach_the_socket_says_so(ground, tmp_path):
 def test_a_worker_whom_the_policy_does_not_know_is_refused(ground):
     done = ground.later(RELEASE, "root", "/", SERVICE_UID, check=False)
     ground.refused(done, "local-policy")
+
+
+@pytest.mark.root
+def test_a_network_of_its_own_changes_nothing(ground):
+    ground.sig.unlink(missing_ok=True)
+    ground.stack.host([tool("unshare"), "--net", tool("openssl"), "dgst", "-sha256", "-sign", RELEASE, "-out", ground.sig,
+                       ground.file])
+    ground.verify()
 
 
 # ---- setuid ----

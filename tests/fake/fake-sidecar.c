@@ -4,7 +4,7 @@
  * `FOLDER/acme/ci/p256.pem` with its certificates in p256.crt.  It checks requests as strictly as
  * the real one and counts them: SIGUSR1 prints the counts.  Test hooks, as key names: "slow" never
  * answers, "drop" closes the connection, "garbage" answers nonsense; "lose" loses the first answer
- * to each Sign.
+ * to each Sign; "bare" signs as other services do: EC without DER, RSA without its first byte.
  *
  *     fake-sidecar SOCKET FOLDER [BUS-ADDRESS]      prints "ready", and then one line for each call
  */
@@ -246,6 +246,24 @@ static int sign(const FakeKey *k, const SignRequest *req, Buf *sig) {
         return buf_append(sig, out, len);
 }
 
+static void make_bare(const FakeKey *k, Buf *sig) {
+        const uint8_t *at = sig->data;
+        uint8_t bare[64];
+        ECDSA_SIG *s;
+
+        if (!EVP_PKEY_is_a(k->pkey, "EC")) {
+                memmove(sig->data, sig->data + 1, --sig->len);
+                return;
+        }
+
+        s = d2i_ECDSA_SIG(NULL, &at, (long) sig->len);
+        BN_bn2binpad(ECDSA_SIG_get0_r(s), bare, 32);
+        BN_bn2binpad(ECDSA_SIG_get0_s(s), bare + 32, 32);
+        ECDSA_SIG_free(s);
+        buf_clear(sig);
+        (void) buf_append(sig, bare, sizeof(bare));
+}
+
 /* Not the operation that was asked for last. */
 static bool is_first(const char *operation) {
         static char last[ID_MAX];
@@ -291,6 +309,8 @@ static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return refuse(error, error_info(e.code)->name, error_text(&e, text));
         if (sign(k, &o.req, &sig) < 0)
                 return refuse(error, "Internal", "cannot sign");
+        if (strstr(k->path, "bare"))
+                make_bare(k, &sig);
         if (strstr(k->path, "lose") && is_first(o.req.idempotency_key)) {
                 sd_bus_close(sd_bus_message_get_bus(m));
                 return 1;

@@ -8,13 +8,18 @@
  *     host-later KEY again              it says "loaded", and for each line of its input loads the
  *                                       key again and signs; it says "signed" or "refused"
  *
- * The first two say "ok". */
+ *     host-later KEY fork               one thread signs; at a line of its input it forks, and the
+ *                                       child signs
+ *
+ * All but "again" say "ok". */
 
 #include "host.h"
 
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 static void on_alarm(int number) {
         if (write(STDOUT_FILENO, ".", 1) < 0)
@@ -38,6 +43,30 @@ static void set_timer(suseconds_t usec) {
         const struct itimerval every = { { 0, usec }, { 0, usec } };
 
         CHECK(sigaction(SIGALRM, &sa, NULL) == 0 && setitimer(ITIMER_REAL, &every, NULL) == 0);
+}
+
+static void *sign_in_thread(void *key) {
+        CHECK(sign_and_verify(key, NULL));
+        return NULL;
+}
+
+static void fork_beside(EVP_PKEY *key) {
+        pthread_t thread;
+        char line[16];
+        int status;
+        pid_t pid;
+
+        CHECK(pthread_create(&thread, NULL, sign_in_thread, key) == 0);
+        CHECK(fgets(line, sizeof(line), stdin));
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+                CHECK(sign_and_verify(key, NULL));
+                /* What the other thread held is lost in here. */
+                _exit(0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
 }
 
 static void sign_again(const char *uri) {
@@ -65,7 +94,9 @@ int main(int argc, char *argv[]) {
                 sign_again(argv[1]);
                 return 0;
         }
-        if (strcmp(argv[2], "root") == 0)
+        if (strcmp(argv[2], "fork") == 0)
+                fork_beside(key);
+        else if (strcmp(argv[2], "root") == 0)
                 change_root(argv[3], argv[4]);
         else
                 set_timer(10000);
