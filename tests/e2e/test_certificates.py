@@ -5,6 +5,7 @@ makes of a certificate that ended.  Proven with stock openssl, which knows nothi
 import base64
 import datetime
 import glob
+import json
 import os
 import re
 
@@ -510,16 +511,18 @@ def test_an_authority_without_the_right_is_none(pki, outside, key, tmp_path):
     middle = pki.add_key(f"acme/mobile/c-{os.urandom(4).hex()}", certificate="none")
     csr = tmp_path / "middle.csr"
     csr.write_text(pki.api("GET", f"/v1/keys/{middle['id']}/versions/1/csr", status=200)["csr"])
-    for extensions in ("basicConstraints=critical,CA:FALSE", "basicConstraints=critical,CA:TRUE"):
+    for extensions, words in (("basicConstraints=critical,CA:FALSE", "invalid CA certificate"),
+                              ("basicConstraints=critical,CA:TRUE", "path length")):
         outside.sign(csr, tmp_path / "middle.pem", extensions)
         leaf_csr = tmp_path / "leaf.csr"
         leaf_csr.write_text(pki.api("GET", f"/v1/keys/{key['id']}/versions/1/csr", status=200)["csr"])
         leaf = tmp_path / "leaf.pem"
         pki.openssl("x509", "-req", "-in", leaf_csr, "-CA", tmp_path / "middle.pem", "-CAkey", f"csign://{middle['path']}",
-                    "-days", "9", "-set_serial", "77", "-out", leaf)
+                    "-days", "9", "-set_serial", "77", "-extfile", outside.folder / "ext", "-out", leaf)
         reply = add_certificate(pki, key, {"chain": leaf.read_text() + (tmp_path / "middle.pem").read_text()
                                            + outside.above}, 400)
-        check_problem(reply, 400, "BadRequest")
+        check_problem(reply, 400, "BadRequest", "chain-verify")
+        assert words in reply[2]["detail"], reply[2]
 
 
 @pytest.mark.parametrize("body", [
@@ -625,6 +628,87 @@ def test_an_account_administers_no_certificates(pki, ci, key):
                                ("POST", "/v1/authorities", {"tsg": "acme"}),
                                ("PATCH", f"/v1/authorities/{issuing['id']}", {"country": "DE"})):
         check_problem(ci.api(method, path, body), 403, "NotPermitted", "role")
+
+
+# ---- the command line ----
+
+def test_the_life_of_a_certificate_by_hand(pki, outside, tmp_path):
+    key = pki.add_key(f"acme/mobile/c-{os.urandom(4).hex()}", validity_days=9)
+    path = key["path"]
+    lines = text(pki.csign("cert", "list", "--expiring", "10").stdout).splitlines()
+    assert lines[0].split()[:2] == ["KEY", "VERSION"] and any(line.startswith(path) for line in lines)
+    assert "Renewed the certificate of key csign://" + path in text(pki.csign("cert", "renew", path, "--validity-days",
+                                                                             "90").stdout)
+    assert path not in text(pki.csign("cert", "list", "--expiring", "10").stdout)
+    new, old = json.loads(pki.csign("cert", "list", path, "--json").stdout)[::-1]
+    assert new["current"] and not old["current"]
+    assert "valid" in text(pki.csign("cert", "show", new["id"]).stdout)
+    pem = tmp_path / "chain.pem"
+    pki.csign("cert", "show", new["id"], "-o", pem)
+    assert len(PEM.findall(pem.read_text())) == 2 and "Certificate:" not in pem.read_text()
+
+    csr, leaf = tmp_path / "csr", tmp_path / "leaf.pem"
+    pki.csign("cert", "csr", path, "--organization", "Acme GmbH", "-o", csr)
+    assert b"O = Acme GmbH" in pki.plain_openssl("req", "-in", csr, "-noout", "-subject", "-verify").stdout
+    outside.sign(csr, leaf, "extendedKeyUsage=codeSigning")
+    leaf.write_text(leaf.read_text() + outside.above)
+    assert "Imported the certificate" in text(pki.csign("cert", "import", f"csign://{path}@1", leaf).stdout)
+    wait_for_chain(pki, key, PEM.findall(leaf.read_text())[0])
+
+    argv = ("cert", "revoke", new["id"], "--reason", "superseded")
+    refused = pki.csign(*argv, check=False)
+    assert refused.returncode == 2 and b"--yes" in refused.stderr
+    assert "Revoked certificate" in text(pki.csign(*argv, "--yes").stdout)
+    assert pki.csign(*argv, "--yes", check=False).returncode == 6
+    done = pki.csign("cert", "import", path, csr, check=False)
+    assert done.returncode == 2 and b"CERTIFICATE REQUEST" in done.stderr
+
+
+def test_authorities_by_hand(pki, files, key, tmp_path):
+    root, crl, der = tmp_path / "acme.crt", tmp_path / "acme.crl", tmp_path / "root.der"
+    pki.csign("ca", "export", "--tsg", "acme", "--which", "root", "-o", root)
+    assert root.read_text() == files.root_pem.read_text()
+    pki.csign("ca", "export", "--tsg", "acme/mobile", "--which", "root", "--format", "der", "-o", der)
+    assert base64.b64encode(der.read_bytes()).decode() == files.root["certificate"]
+    both = text(pki.csign("ca", "export", "--tsg", "acme").stdout)
+    assert PEM.findall(both) == [files.root_pem.read_text(), files.issuing_pem.read_text()]
+    leaf = pem_of(pki, key["certificates"][0], tmp_path / "leaf.pem")
+    (tmp_path / "both.pem").write_text(both)
+    pki.plain_openssl("verify", "-x509_strict", "-purpose", "any", "-CAfile", tmp_path / "both.pem", leaf)
+    pki.csign("ca", "crl", "--tsg", "acme", "-o", crl)
+    files.verify(leaf, "-crl_check", "-CRLfile", crl)
+    pki.csign("ca", "crl", "--tsg", "acme", "--which", "root", "--format", "der", "-o", tmp_path / "root.crl")
+    pki.plain_openssl("crl", "-inform", "DER", "-in", tmp_path / "root.crl", "-noout", "-CAfile", files.root_pem)
+    shown_lines = text(pki.csign("ca", "show", "--tsg", "acme").stdout).splitlines()
+    assert [line.split()[0] for line in shown_lines] == ["KIND", "root", "issuing"]
+    pki.csign("ca", "policy", "--tsg", "other", "--organization", "Other Ltd")
+    assert "Other Ltd" in text(pki.csign("ca", "show", "--tsg", "other").stdout)
+    for argv in (("--which", "leaf"), ("--format", "p12"), ("--format", "der")):
+        assert pki.csign("ca", "export", "--tsg", "acme", *argv, check=False).returncode == 2
+    assert pki.csign("ca", "renew", "--tsg", "other", check=False).returncode == 2
+    pki.csign("ca", "renew", "--tsg", "other", "--yes")
+    assert len(authorities(pki, "other")["authorities"]) == 4
+
+
+def test_authenticode_verifies_with_the_exported_root(pki, files, tmp_path):
+    key = pki.add_key(f"acme/mobile/c-{os.urandom(4).hex()}", "RSA-2048")
+    source, program, signed = tmp_path / "hello.c", tmp_path / "hello.exe", tmp_path / "signed.exe"
+    source.write_text("int main(void) { return 0; }\n")
+    pki.run([tool("x86_64-w64-mingw32-gcc"), "-o", program, source])
+    chain, reference = tmp_path / "chain.pem", tmp_path / "key.pem"
+    pki.csign("cert", f"csign://{key['path']}", "-o", chain)
+    pki.csign("ref", f"csign://{key['path']}", "-o", reference)
+    pki.host([tool("osslsigncode"), "sign", "-h", "sha256", "-certs", chain, "-key", reference, "-in", program, "-out",
+              signed])
+
+    def verify():
+        done = pki.run([tool("osslsigncode"), "verify", "-CAfile", files.root_pem, "-CRLfile", files.crl(files.issuing),
+                        "-in", signed], check=False)
+        return b"Signature verification: ok" in done.stdout
+
+    assert verify()
+    revoke(pki, listed(pki, key=key["id"])[0])
+    assert not verify()
 
 
 # ---- time ----
