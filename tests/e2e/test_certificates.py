@@ -3,11 +3,13 @@
 makes of a certificate that ended.  Proven with stock openssl, which knows nothing of csign."""
 
 import base64
+import contextlib
 import datetime
 import glob
 import json
 import os
 import re
+import sqlite3
 
 import pytest
 
@@ -227,6 +229,35 @@ def test_new_authorities_take_over(pki, tmp_path):
     assert len(after.all["authorities"]) == 4
     for tsg in ("acme/mobile", "nothing", ""):
         assert pki.api("POST", "/v1/authorities", {"tsg": tsg})[0] in (400, 404)
+
+
+def test_an_authority_of_an_older_csign_goes_on(fresh_stack, tmp_path):
+    """It signed itself and issues: as the system's does, which is put in its place."""
+    stack = fresh_stack(keys={}, sidecar=False)
+    stack.service.stop()
+    with contextlib.closing(sqlite3.connect(stack.state / "csign.db")) as db:
+        db.execute("UPDATE authorities SET created = created + 1000000000, "
+                   "tsg = (SELECT id FROM tsgs WHERE path = 'acme') "
+                   "WHERE tsg = (SELECT id FROM tsgs WHERE parent IS NULL)")
+        db.commit()
+    stack.service.start()
+    old = authorities(stack)["authorities"][0]
+    assert old["kind"] == "issuing" and old["issuer"] is None
+    key = stack.add_key("acme/mobile/old")
+    leaf = pem_of(stack, key["certificates"][0], tmp_path / "leaf.pem")
+    root = pem_of(stack, old["certificate"], tmp_path / "root.pem")
+    assert key["certificates"][1] == old["certificate"]
+    crl = tmp_path / "crl.pem"
+
+    def verify():
+        stack.plain_openssl("crl", "-inform", "DER", "-out", crl, input=stack.api(
+            "GET", f"/v1/authorities/{old['id']}/crl")[2])
+        return stack.plain_openssl("verify", "-x509_strict", "-purpose", "any", "-crl_check_all", "-CRLfile", crl,
+                                   "-CAfile", root, leaf, check=False).returncode == 0
+
+    assert verify()
+    revoke(stack, listed(stack, key=key["id"])[0])
+    assert not verify()
 
 
 # ---- renewing ----
