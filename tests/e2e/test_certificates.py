@@ -338,6 +338,23 @@ def test_a_revoked_certificate_is_on_the_list(pki, files, key, tmp_path):
     assert (record["what"]["state_before"], record["what"]["state"]) == ("valid", "revoked")
 
 
+def test_changes_heed_if_match(pki, files, key):
+    (certificate,) = listed(pki, key=key["id"])
+    path = f"/v1/certificates/{certificate['id']}"
+    assert pki.api("GET", path)[1]["ETag"] == '"1"'
+    renewal = f"/v1/keys/{key['id']}/versions/1/certificates"
+    for method, where, body in (("POST", path + "/revocation", {"reason": "superseded"}),
+                                ("POST", renewal, {"certificate": "builtin"}),
+                                ("PATCH", f"/v1/authorities/{files.issuing['id']}", {"country": "DE"})):
+        check_problem(pki.api(method, where, body, headers={"If-Match": '"77"'}), 412, "PreconditionFailed", "if-match")
+    assert len(listed(pki, key=key["id"])) == 1 and authorities(pki) == files.all
+    assert pki.api("POST", path + "/revocation", {"reason": "superseded"}, headers={"If-Match": '"1"'})[0] == 200
+    assert pki.api("GET", path)[1]["ETag"] == '"2"'
+    was = current(pki, key)["revision"]
+    assert pki.api("POST", renewal, {"certificate": "builtin"}, headers={"If-Match": f'"{was}"'})[0] == 201
+    assert current(pki, key)["revision"] == was + 1
+
+
 def test_the_list_is_made_once_and_kept(pki, files):
     assert files.crl(files.root).read_bytes() == files.crl(files.root).read_bytes()
     assert files.crl_number(files.issuing) == files.crl_number(files.issuing)
