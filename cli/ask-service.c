@@ -191,6 +191,19 @@ int admin_call(Admin *a, const char *method, const char *path, const json_t *bod
         return 0;
 }
 
+int admin_fetch(Admin *a, const char *path, const char *accept, Buf *ret, Error *e) {
+        _cleanup_(http_response_done) HttpResponse answer = {};
+        int r;
+
+        r = exchange(a,
+                     &(HttpRequest){ .method = "GET",
+                                     .path = path,
+                                     .bearer = (const char *) a->api_key.data,
+                                     .accept = accept },
+                     &answer, e);
+        return r < 0 ? r : buf_append(ret, answer.body.data, answer.body.len);
+}
+
 static int page_path(const char *path, const char *cursor, Buf *ret) {
         int r;
 

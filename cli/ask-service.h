@@ -22,6 +22,9 @@ DEFINE_CLEANUP(Admin, admin_close)
 int admin_call(Admin *a, const char *method, const char *path, const json_t *body, json_t **ret,
                Error *e);
 
+/* GET of something that is no JSON: the bytes as they come. */
+int admin_fetch(Admin *a, const char *path, const char *accept, Buf *ret, Error *e);
+
 /* Reads all pages of GET path (which may have a query) and joins the arrays of that name. */
 int admin_list(Admin *a, const char *path, const char *array, json_t **ret, Error *e);
 

@@ -49,7 +49,8 @@ struct Verb {
         /* 0; or the exit status, positive, of a verb that has told its finding; or a negative code.
          */
         int (*run)(char *args[], size_t n, Error *e);
-        /* A group ("key") has verbs instead, up to a NULL. */
+        /* A group ("key") has verbs instead, up to a NULL.  One that has both ("cert") takes a
+         * first word that is no verb as its own argument. */
         const Verb *const *verbs;
 };
 

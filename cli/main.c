@@ -139,6 +139,8 @@ static int run_group(const Verb *group, int argc, char *argv[]) {
         const Verb *v;
         Error e = {};
 
+        if (argc < 2 && group->run)
+                return run(group, argc, argv);
         if (argc < 2) {
                 (void) error_set(&e, -CSIGN_E_BAD_REQUEST, "'%s' needs a verb behind it",
                                  group->name);
@@ -149,6 +151,8 @@ static int run_group(const Verb *group, int argc, char *argv[]) {
                 return output_finish(&e) < 0 ? fail(&e, NULL) : 0;
         }
         v = verb_find_in(group, argv[1]);
+        if (!v && group->run)
+                return run(group, argc, argv);
         if (!v) {
                 (void) error_set(&e, -CSIGN_E_BAD_REQUEST, "no verb '%s %s'", group->name, argv[1]);
                 return fail_usage(group, &e);

@@ -51,8 +51,7 @@ static void help_row(const Option *o) {
         (void) printf("  %-24s %s%s\n", left, o->help, o->required ? " (required)" : "");
 }
 
-static void group_help(const Verb *v) {
-        (void) printf("Usage: csign %s VERB\n\n", v->name);
+static void group_rows(const Verb *v) {
         for (const Verb *const *sub = v->verbs; *sub; sub++) {
                 char left[80];
 
@@ -63,11 +62,16 @@ static void group_help(const Verb *v) {
                       v->verbs[0]->name);
 }
 
+static void group_help(const Verb *v) {
+        (void) printf("Usage: csign %s VERB\n\n", v->name);
+        group_rows(v);
+}
+
 void options_help(const Verb *v) {
         const Option *rows[OPTION_ROWS_MAX];
         size_t n = option_rows(v, rows);
 
-        if (v->verbs) {
+        if (v->verbs && !v->run) {
                 group_help(v);
                 return;
         }
@@ -78,6 +82,10 @@ void options_help(const Verb *v) {
         for (size_t i = 0; i < n; i++)
                 help_row(rows[i]);
         (void) printf("\nExample:\n  %s\n", v->example);
+        if (v->verbs) {
+                (void) printf("\nUsage: csign %s VERB\n\n", v->name);
+                group_rows(v);
+        }
 }
 
 static int option_set(const Option *o, const char *value, Error *e) {

@@ -11,7 +11,7 @@
 #include "lib/key-uri.h"
 
 static const char *arg_description, *arg_not_before, *arg_not_after, *arg_schemes, *arg_hashes,
-        *arg_per_hour, *arg_per_day;
+        *arg_per_hour, *arg_per_day, *arg_expired, *arg_revoked;
 static uint64_t arg_days = 30;
 static bool arg_yes;
 
@@ -47,6 +47,12 @@ static void set_unless_none(json_t *body, const char *name, const char *text,
 static json_t *number(const char *text) {
         if (text[strspn(text, "0123456789")] == '\0' && strlen(text) < 10)
                 return json_integer(atoll(text));
+        return json_string(text);
+}
+
+static json_t *allowed(const char *text) {
+        if (strcmp(text, "allow") == 0 || strcmp(text, "refuse") == 0)
+                return json_boolean(text[0] == 'a');
         return json_string(text);
 }
 
@@ -181,6 +187,8 @@ static int key_policy(char *args[], size_t n, Error *e) {
         set_unless_none(policy, "hashes", arg_hashes, key_names);
         set_unless_none(policy, "signatures_per_hour", arg_per_hour, number);
         set_unless_none(policy, "signatures_per_day", arg_per_day, number);
+        set_unless_none(policy, "allow_expired_certificate", arg_expired, allowed);
+        set_unless_none(policy, "allow_revoked_certificate", arg_revoked, allowed);
         if (json_object_size(policy) == 0)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "there is nothing to change");
         r = patch(args[0], json_pack("{s:O}", "policy", policy), &key, e);
@@ -196,6 +204,9 @@ static const Option key_policy_options[] = {
         { "hashes", "NAMES", "that it may sign, as SHA256,SHA384; none: all", &arg_hashes },
         { "per-hour", "N", "signatures in an hour of the clock; none: no limit", &arg_per_hour },
         { "per-day", "N", "signatures in a day (UTC); none: no limit", &arg_per_day },
+        { "expired-certificate", "allow|refuse", "to sign when its certificate has expired",
+          &arg_expired },
+        { "revoked-certificate", "allow|refuse", "to sign when it was revoked", &arg_revoked },
 };
 
 const Verb verb_key_policy = {

@@ -8,6 +8,7 @@
 #include "cli/files.h"
 #include "cli/key-files.h"
 #include "cli/output.h"
+#include "cli/verb-cert.h"
 
 static const char *arg_out;
 static bool arg_own;
@@ -82,12 +83,13 @@ static const Option cert_options[] = {
 
 const Verb verb_cert = {
         .name = "cert",
-        .args = "URI",
-        .help = "the key's certificates, PEM, own one first",
+        .args = "URI|list|renew|...",
+        .help = "a key's certificates, PEM; and their life",
         .example = "csign cert csign://acme/mobile/firmware -o firmware.crt",
         OPTIONS(cert_options),
         .min_args = 1,
         .max_args = 1,
         .flags = VERB_SIDECAR,
         .run = cert_run,
+        .verbs = cert_verbs,
 };

@@ -75,7 +75,11 @@
         X(IDEMPOTENCY_MISMATCH, "IdempotencyMismatch", 422, 2, "the idempotency key was given for another request",  \
           "give each request a key of its own")                                                                      \
         X(PRECONDITION_FAILED,  "PreconditionFailed",  412, 6, "the thing was changed meanwhile",                    \
-          "read it again, and decide anew: its ETag is the new If-Match")                                           \
+          "read it again, and decide anew: its ETag is the new If-Match")                                            \
         X(IN_USE,               "InUse",               409, 6, "something still needs it",                           \
-          "remove or change what needs it first")
+          "remove or change what needs it first")                                                                    \
+        X(CERTIFICATE_EXPIRED,  "CertificateExpired",  403, 6, "the key's certificate has expired",                  \
+          "ask those who administer its certificates to renew it: csign cert renew")                                 \
+        X(CERTIFICATE_REVOKED,  "CertificateRevoked",  403, 6, "the key's certificate was revoked",                  \
+          "ask those who administer its certificates for another key or certificate: csign key rotate")
 /* clang-format on */

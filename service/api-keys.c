@@ -9,15 +9,27 @@
 #include "service/api-keys.h"
 #include "service/api.h"
 #include "service/ca/ca.h"
+#include "service/ca/chain.h"
+#include "service/ca/rows.h"
 #include "service/clock.h"
 #include "service/page.h"
 #include "service/policy.h"
 
 /* ---- showing ---- */
 
-static void write_certificate(JsonOut *o, const Buf *der) {
-        if (der->len > 0)
-                json_out_base64(o, NULL, der->data, der->len);
+void certificates_write(JsonOut *o, const Buf *certificate, const Buf *chain) {
+        const Buf *const parts[] = { certificate, chain };
+
+        json_begin_array(o, "certificates");
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
+                const uint8_t *p = parts[i]->data;
+                size_t left = parts[i]->len;
+                ssize_t n;
+
+                for (; (n = der_length(p, left)) > 0; p += n, left -= (size_t) n)
+                        json_out_base64(o, NULL, p, (size_t) n);
+        }
+        json_end_array(o);
 }
 
 static void write_time(JsonOut *o, const char *name, uint64_t usec) {
@@ -52,10 +64,7 @@ void key_write(JsonOut *o, const Key *k) {
         key_policy_write_schemes(o, "schemes", key_policy_schemes(&k->policy, k->made_schemes));
         key_policy_write(o, "policy", &k->policy, k->alg, k->made_schemes);
         json_out_base64(o, "public_key", k->spki.data, k->spki.len);
-        json_begin_array(o, "certificates");
-        write_certificate(o, &k->certificate);
-        write_certificate(o, &k->authority);
-        json_end_array(o);
+        certificates_write(o, &k->certificate, &k->chain);
         json_end_object(o);
 }
 
@@ -101,7 +110,7 @@ int key_find(Request *req, uint32_t version, Key **ret, Error *e) {
         return 0;
 }
 
-static int check_alive(const Key *k, Error *e) {
+int key_check_alive(const Key *k, Error *e) {
         if (k->state == KEY_ENABLED || k->state == KEY_DISABLED)
                 return 0;
         return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",
@@ -117,7 +126,7 @@ int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e) {
         if (r >= 0)
                 r = policy_check_on(req->principal, RIGHT_WRITE(KEYS), &k->above, e);
         if (r >= 0)
-                r = check_alive(k, e);
+                r = key_check_alive(k, e);
         if (r < 0)
                 return r;
         *ret = TAKE(k);
@@ -223,13 +232,11 @@ typedef struct NewKey {
 
         Key *key;
         bool certified;
-        Authority authority;
         Certificate cert;
 } NewKey;
 
 static void new_key_done(NewKey *n) {
         key_unref(n->key);
-        authority_done(&n->authority);
         certificate_done(&n->cert);
 }
 
@@ -360,23 +367,38 @@ static int copy(Buf *to, const Buf *from) {
         return buf_append(to, from->data, from->len);
 }
 
-int key_certify(Request *req, Key *k, const char *subject, unsigned days, Authority *authority,
-                Certificate *cert, Error *e) {
+const char *key_common_name(const Key *k) {
+        return strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name;
+}
+
+unsigned certificate_days(const Request *req, unsigned asked) {
+        unsigned max = req->service->config.certificate_days;
+
+        return asked ? asked : max < CERT_DAYS_DEFAULT ? max : CERT_DAYS_DEFAULT;
+}
+
+int key_certify(Request *req, Key *k, const char *subject, unsigned days, Certificate *cert,
+                Error *e) {
+        const Service *s = req->service;
+        _cleanup_(authority_done) Authority authority = {};
         CertRequest cr = {
                 .profile = CERT_CODE_SIGNING,
-                .common_name = subject ?: (strlen(k->path) <= COMMON_NAME_MAX ? k->path : k->name),
+                .common_name = subject ? subject : key_common_name(k),
                 .spki = &k->spki,
                 .days = days,
+                .days_max = s->config.certificate_days,
+                .path = k->path,
+                .base_url = s->config.public_url,
         };
         int r;
 
-        r = authority_above(req->service->db, k->tsg, authority, e);
+        r = authority_above(s->db, k->tsg, &authority, e);
         if (r >= 0)
-                r = ca_issue(req->service->keystore, authority, &cr, cert, e);
+                r = ca_issue(s->keystore, &authority, &cr, cert, e);
         if (r >= 0)
                 r = copy(&k->certificate, &cert->der);
         if (r >= 0)
-                r = copy(&k->authority, &authority->certificate);
+                r = copy(&k->chain, &authority.certificate);
         return r;
 }
 
@@ -388,8 +410,7 @@ static int insert_key(DbConn *c, void *userdata, Error *e) {
         if (r >= 0 && n->labels)
                 r = key_label(c, n->key->path, n->labels, e);
         if (r >= 0 && n->certified)
-                r = certificate_insert(c, &n->cert, n->key->id, n->key->version, n->authority.id,
-                                       e);
+                r = certificate_insert(c, &n->cert, n->key->id, n->key->version, e);
         return r;
 }
 
@@ -427,7 +448,7 @@ static int make_key(Request *req, NewKey *n, Error *e) {
                 r = keystore_generate(req->service->keystore, k->id, k->version, k->alg,
                                       k->made_schemes, KEY_USAGE_SIGN, &k->spki, &k->sealed, e);
         if (r >= 0 && n->certified)
-                r = key_certify(req, k, n->subject, n->days ?: 365, &n->authority, &n->cert, e);
+                r = key_certify(req, k, n->subject, certificate_days(req, n->days), &n->cert, e);
         if (r >= 0)
                 r = key_reply(req, k);
         if (r < 0)

@@ -30,7 +30,23 @@ int key_policy_text(Buf *ret, const Key *k);
 void key_write(JsonOut *o, const Key *k);
 int key_reply(Request *req, const Key *k);
 
-/* Has the built-in CA certify k's public half, and puts the chain into k.  subject NULL: the key's
- * path, or its name if that is too long. */
-int key_certify(Request *req, Key *k, const char *subject, unsigned days, Authority *authority,
-                Certificate *cert, Error *e);
+/* -CSIGN_E_KEY_DESTROYED: it is, or is to be. */
+int key_check_alive(const Key *k, Error *e);
+
+/* The path's second parameter, a version.  -CSIGN_E_BAD_REQUEST. */
+int key_version_param(const Request *req, uint32_t *ret, Error *e);
+
+/* "certificates": those of both, base64 of DER each. */
+void certificates_write(JsonOut *o, const Buf *certificate, const Buf *chain);
+
+/* What its certificate is called when nobody says: its path, or its name if that is too long. */
+const char *key_common_name(const Key *k);
+
+/* Days as asked, or with 0 the default, within what is configured. */
+#define CERT_DAYS_DEFAULT 365
+unsigned certificate_days(const Request *req, unsigned asked);
+
+/* Has the built-in CA certify k's public half, and puts the chain into k.  subject NULL:
+ * key_common_name(). */
+int key_certify(Request *req, Key *k, const char *subject, unsigned days, Certificate *cert,
+                Error *e);

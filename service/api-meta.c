@@ -2,6 +2,8 @@
 /* What the service says of itself and of its caller. */
 
 #include "service/api.h"
+#include "service/ca/rows.h"
+#include "service/clock.h"
 #include "service/metrics.h"
 
 int api_health(Request *req, Error *e) {
@@ -13,9 +15,33 @@ int api_health(Request *req, Error *e) {
         return r < 0 ? r : buf_append_str(&req->reply, "{\"status\":\"ok\"}");
 }
 
+/* What has to be renewed, as csign cert list --expiring has it. */
+static int write_expiring(Request *req, Error *e) {
+        static const unsigned days[CERT_WARNINGS] = { CERT_WARN_DAYS };
+        uint64_t counts[CERT_WARNINGS] = {};
+        int r;
+
+        r = certificate_count_expiring(req->service->db, clock_now(), counts, e);
+        if (r >= 0)
+                r = buf_append_str(
+                        &req->reply,
+                        "# TYPE csign_certificates_expiring gauge\n"
+                        "# HELP csign_certificates_expiring current certificates of keys that end "
+                        "within days, or have ended\n");
+        for (size_t i = 0; r >= 0 && i < CERT_WARNINGS; i++)
+                r = buf_printf(&req->reply, "csign_certificates_expiring{days=\"%u\"} %llu\n",
+                               days[i], (unsigned long long) counts[i]);
+        return r;
+}
+
 int api_metrics(Request *req, Error *e) {
+        int r;
+
         req->reply_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        return metrics_write(&req->reply);
+        r = metrics_write(&req->reply);
+        if (r >= 0)
+                r = write_expiring(req, e);
+        return r < 0 ? r : buf_append_str(&req->reply, "# EOF\n");
 }
 
 static void write_words(JsonOut *o, const char *name, const char *const words[], size_t n) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tree of TSGs.  Making a root TSG makes its certificate authority too. */
+/* The tree of TSGs.  Making a root TSG makes its certificate authorities too. */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "service/api.h"
-#include "service/ca/ca.h"
+#include "service/ca/rows.h"
 #include "service/clock.h"
 #include "service/page.h"
 #include "service/policy.h"
@@ -92,11 +92,11 @@ typedef struct NewTsg {
         const char *path; /* as asked */
         Tsg tsg;
         bool root;
-        Authority authority; /* of a root TSG */
+        Hierarchy authorities; /* of a root TSG */
 } NewTsg;
 
 static void new_tsg_done(NewTsg *n) {
-        authority_done(&n->authority);
+        hierarchy_done(&n->authorities);
 }
 
 static int place_tsg(Request *req, NewTsg *n, Error *e) {
@@ -133,21 +133,20 @@ static int insert_tsg(DbConn *c, void *userdata, Error *e) {
         int r;
 
         r = tsg_insert(c, &n->tsg, e);
-        return r >= 0 && n->root ? authority_insert(c, &n->authority, e) : r;
+        return r >= 0 && n->root ? hierarchy_insert(c, &n->authorities, e) : r;
 }
 
-static int make_authority(Request *req, NewTsg *n, Error *e) {
-        char name[NAME_MAX_LEN + 32];
+static int make_authorities(Request *req, NewTsg *n, Error *e) {
+        const Service *s = req->service;
         Tsg taken;
 
         /* Only to spare the key store: that the name is free is checked for good when the row is
          * written. */
-        if (tsg_by_path(req->service->db, req->principal->tsg, n->tsg.path, &taken, NULL) == 0)
+        if (tsg_by_path(s->db, req->principal->tsg, n->tsg.path, &taken, NULL) == 0)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a TSG '%s' already",
                                  n->tsg.path);
-        snprintf(name, sizeof(name), "csign authority %s", n->tsg.name);
-        return ca_create(req->service->keystore, n->tsg.id,
-                         strlen(name) <= COMMON_NAME_MAX ? name : n->tsg.name, &n->authority, e);
+        return ca_create_hierarchy(s->keystore, n->tsg.id, n->tsg.name, s->config.public_url,
+                                   &n->authorities, e);
 }
 
 static int commit_tsg(Request *req, NewTsg *n, Error *e) {
@@ -156,7 +155,7 @@ static int commit_tsg(Request *req, NewTsg *n, Error *e) {
         int r;
 
         r = audit_entry_change(&rec, &event, "tsg", n->tsg.id, "path", n->tsg.path, "authority",
-                               n->root ? n->authority.id : NULL, NULL);
+                               n->root ? n->authorities.issuing.id : NULL, NULL);
         return r < 0 ? r : request_commit(req, insert_tsg, n, &rec, e);
 }
 
@@ -172,7 +171,7 @@ int api_tsg_create(Request *req, Error *e) {
         if (r >= 0)
                 r = place_tsg(req, &n, e);
         if (r >= 0 && n.root)
-                r = make_authority(req, &n, e);
+                r = make_authorities(req, &n, e);
         if (r >= 0)
                 r = reply_tsg(req, &n.tsg);
         if (r < 0)

@@ -12,7 +12,7 @@
 
 #include "service/api-keys.h"
 #include "service/api.h"
-#include "service/ca/ca.h"
+#include "service/ca/rows.h"
 #include "service/clock.h"
 #include "service/db/queries.h"
 #include "service/revision.h"
@@ -96,14 +96,12 @@ typedef struct Rotation {
         Key *from, *to;
         bool certified;
         char common_name[COMMON_NAME_MAX + 1]; /* of the certificate before, or "" */
-        Authority authority;
         Certificate cert;
 } Rotation;
 
 static void rotation_done(Rotation *n) {
         key_unref(n->from);
         key_unref(n->to);
-        authority_done(&n->authority);
         certificate_done(&n->cert);
 }
 
@@ -126,7 +124,7 @@ static int read_rotation(Request *req, Rotation *n, json_t **root, Error *e) {
 /* What is not asked for is as with the version before. */
 static int fill_terms(Rotation *n, Error *e) {
         const Key *k = n->from;
-        unsigned days = 365;
+        unsigned days = 0;
         int r;
 
         n->certified =
@@ -186,7 +184,7 @@ static int make_next(Request *req, Rotation *n, Error *e) {
         r = keystore_generate(req->service->keystore, to->id, to->version, to->alg,
                               to->made_schemes, KEY_USAGE_SIGN, &to->spki, &to->sealed, e);
         if (r >= 0 && n->certified)
-                r = key_certify(req, to, n->subject, n->days, &n->authority, &n->cert, e);
+                r = key_certify(req, to, n->subject, certificate_days(req, n->days), &n->cert, e);
         return r;
 }
 
@@ -198,7 +196,7 @@ static int apply_rotation(DbConn *c, void *userdata, Error *e) {
         if (r >= 0)
                 r = key_add_version(c, n->to, e);
         if (r >= 0 && n->certified)
-                r = certificate_insert(c, &n->cert, n->to->id, n->to->version, n->authority.id, e);
+                r = certificate_insert(c, &n->cert, n->to->id, n->to->version, e);
         return r;
 }
 
@@ -245,7 +243,7 @@ typedef struct VersionChange {
         const char *state;
 } VersionChange;
 
-static int read_version(const Request *req, uint32_t *ret, Error *e) {
+int key_version_param(const Request *req, uint32_t *ret, Error *e) {
         const char *text = req->params[1];
         unsigned long long v;
         char *end;
@@ -292,7 +290,7 @@ int api_version_change(Request *req, Error *e) {
         VersionChange change = { .id = req->params[0], .if_match = req->if_match };
         int r;
 
-        r = read_version(req, &change.version, e);
+        r = key_version_param(req, &change.version, e);
         if (r >= 0)
                 r = request_body(req, fields, ELEMENTSOF(fields), &change, &root, e);
         if (r >= 0 && strcmp(change.state, "enabled") != 0 && strcmp(change.state, "disabled") != 0)

@@ -58,3 +58,14 @@ int api_audit_head(Request *req, Error *e);
 int api_usage(Request *req, Error *e);
 
 int api_authorities(Request *req, Error *e);
+int api_authority_create(Request *req, Error *e);
+int api_authority_change(Request *req, Error *e);
+int api_authority_crl(Request *req, Error *e);
+int api_authority_certificate(Request *req, Error *e);
+
+int api_certificate_list(Request *req, Error *e);
+int api_certificate_get(Request *req, Error *e);
+int api_certificate_create(Request *req, Error *e);
+int api_certificate_revoke(Request *req, Error *e);
+int api_csr_get(Request *req, Error *e);
+int api_csr_create(Request *req, Error *e);

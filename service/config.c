@@ -24,6 +24,10 @@ static const ConfigItem items[] = {
         { "event-loops", config_unsigned, offsetof(Config, event_loops) },
         { "connections", config_unsigned, offsetof(Config, connections_max) },
         { "idle-timeout", config_seconds, offsetof(Config, idle_timeout_usec) },
+        { "public-url", config_string, offsetof(Config, public_url) },
+        { "certificate-days", config_unsigned, offsetof(Config, certificate_days) },
+        { "imported-certificate-days", config_unsigned,
+          offsetof(Config, imported_certificate_days) },
         { "message-max", config_bytes, offsetof(Config, message_max) },
 };
 
@@ -57,6 +61,21 @@ static int check_issuer(const Config *c, Error *e) {
                                  "issuer: '%s' is not an https URL without a path, as in "
                                  "https://csign.example:8443",
                                  c->issuer);
+        return 0;
+}
+
+/* It goes into certificates, where it has to work for as long as they live. */
+static int check_public_url(const Config *c, Error *e) {
+        const char *url = c->public_url;
+
+        if (!url)
+                return 0;
+        if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
+            strlen(url) > 400 || url[strlen(url) - 1] == '/' || strpbrk(url, "?# ,;\"\\\t"))
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "public-url: '%s' is not a URL without a '/' at its end, as in "
+                                 "http://pki.example",
+                                 url);
         return 0;
 }
 
@@ -100,6 +119,10 @@ static int check_numbers(const Config *c, Error *e) {
                 return error_set(e, -CSIGN_E_BAD_CONFIG, "event-loops: 1 to 64");
         if (c->connections_max < 1)
                 return error_set(e, -CSIGN_E_BAD_CONFIG, "connections: at least 1");
+        if (c->certificate_days < 1 || c->certificate_days > 3650)
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "certificate-days: 1 to 3650");
+        if (c->imported_certificate_days < 1 || c->imported_certificate_days > 36500)
+                return error_set(e, -CSIGN_E_BAD_CONFIG, "imported-certificate-days: 1 to 36500");
         return 0;
 }
 
@@ -110,6 +133,8 @@ static int load(ConfigFile *f, Config *ret, Error *e) {
                 .connections_max = 1000,
                 .idle_timeout_usec = 300 * (uint64_t) 1000000,
                 .message_max = MESSAGE_MAX_DEFAULT,
+                .certificate_days = 460, /* CA/Browser Forum, CSC-31 */
+                .imported_certificate_days = 3660,
         };
         int r;
 
@@ -120,6 +145,8 @@ static int load(ConfigFile *f, Config *ret, Error *e) {
                 r = split_listen(&c, e);
         if (r >= 0)
                 r = check_issuer(&c, e);
+        if (r >= 0)
+                r = check_public_url(&c, e);
         if (r >= 0)
                 r = make_san(&c, e);
         if (r >= 0)
@@ -153,6 +180,7 @@ void config_done(Config *c) {
         free(c->issuer);
         free(c->names);
         free(c->san);
+        free(c->public_url);
         free(c->state_directory);
         free(c->keystore_socket);
         *c = (Config){};

@@ -20,7 +20,10 @@ typedef struct Config {
         unsigned event_loops;
         unsigned connections_max;
         uint64_t idle_timeout_usec;
-        size_t message_max; /* bytes of a message that is signed whole */
+        char *public_url;          /* where certificates say that lists are; NULL: they do not */
+        unsigned certificate_days; /* the longest life of a certificate of the built-in CA */
+        unsigned imported_certificate_days; /* and of one of an outside CA */
+        size_t message_max;                 /* bytes of a message that is signed whole */
 } Config;
 
 int config_load(Config *ret, const char *path, Error *e);

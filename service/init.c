@@ -13,7 +13,7 @@
 #include "lib/file.h"
 #include "lib/log.h"
 #include "service/audit/entry.h"
-#include "service/ca/ca.h"
+#include "service/ca/rows.h"
 #include "service/clock.h"
 #include "service/keystore/keystore.h"
 #include "service/roles.h"
@@ -164,7 +164,8 @@ int init_run(const Config *c, const InitOptions *o, Error *e) {
         if (r >= 0)
                 r = keystore_open(&in.keystore, c->keystore_socket, e);
         if (r >= 0)
-                r = ca_create(in.keystore, in.top.id, "csign system authority", &in.authority, e);
+                r = ca_create(in.keystore, in.top.id, AUTHORITY_ISSUING, "csign system authority",
+                              NULL, NULL, &in.authority, e);
         if (r >= 0)
                 r = tls_identity_new(&in.tls, in.keystore, &in.authority, c->san, e);
         if (r >= 0)

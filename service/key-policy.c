@@ -9,6 +9,7 @@
 
 typedef struct Given {
         const json_t *schemes, *hashes, *per_hour, *per_day; /* NULL: not there */
+        const json_t *expired, *revoked;
 } Given;
 
 static int field_value(const json_t *v, const char *name, void *target, Error *e) {
@@ -98,6 +99,17 @@ static int read_count(const json_t *v, const char *name, uint32_t *ret, Error *e
         return r;
 }
 
+/* Here it is the restriction that is the rule: null brings it back. */
+static int read_switch(const json_t *v, const char *name, bool *ret, Error *e) {
+        if (!v)
+                return 0;
+        if (json_is_null(v)) {
+                *ret = false;
+                return 0;
+        }
+        return json_field_bool(v, name, ret, e);
+}
+
 static int read_lists(KeyPolicy *p, const Given *g, const KeyAlg *alg, uint32_t made, Error *e) {
         int r = 0;
 
@@ -120,6 +132,8 @@ int key_policy_read(KeyPolicy *p, const json_t *json, const KeyAlg *alg, uint32_
                 { "hashes", field_value, offsetof(Given, hashes) },
                 { "signatures_per_hour", field_value, offsetof(Given, per_hour) },
                 { "signatures_per_day", field_value, offsetof(Given, per_day) },
+                { "allow_expired_certificate", field_value, offsetof(Given, expired) },
+                { "allow_revoked_certificate", field_value, offsetof(Given, revoked) },
         };
         KeyPolicy policy = *p;
         Given g = {};
@@ -132,6 +146,12 @@ int key_policy_read(KeyPolicy *p, const json_t *json, const KeyAlg *alg, uint32_
                 r = read_count(g.per_hour, "signatures_per_hour", &policy.per_hour, e);
         if (r >= 0)
                 r = read_count(g.per_day, "signatures_per_day", &policy.per_day, e);
+        if (r >= 0)
+                r = read_switch(g.expired, "allow_expired_certificate",
+                                &policy.allow_expired_certificate, e);
+        if (r >= 0)
+                r = read_switch(g.revoked, "allow_revoked_certificate",
+                                &policy.allow_revoked_certificate, e);
         if (r < 0)
                 return r;
         *p = policy;
@@ -169,6 +189,10 @@ void key_policy_write(JsonOut *o, const char *name, const KeyPolicy *p, const Ke
                 json_out_u64(o, "signatures_per_hour", p->per_hour);
         if (p->per_day)
                 json_out_u64(o, "signatures_per_day", p->per_day);
+        if (p->allow_expired_certificate)
+                json_out_bool(o, "allow_expired_certificate", true);
+        if (p->allow_revoked_certificate)
+                json_out_bool(o, "allow_revoked_certificate", true);
         json_end_object(o);
 }
 

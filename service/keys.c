@@ -20,7 +20,7 @@ static void key_free(CacheObject *o) {
         buf_done(&k->spki);
         buf_done(&k->sealed);
         buf_done(&k->certificate);
-        buf_done(&k->authority);
+        buf_done(&k->chain);
         buf_done(&k->labels);
         free(k);
 }
@@ -86,6 +86,8 @@ static void take_life(DbRow *row, Key *k) {
                 .hashes = (uint64_t) db_row_int(row, 19),
                 .per_hour = (uint32_t) db_row_int(row, 20),
                 .per_day = (uint32_t) db_row_int(row, 21),
+                .allow_expired_certificate = db_row_int(row, 24) != 0,
+                .allow_revoked_certificate = db_row_int(row, 25) != 0,
         };
         k->destroy_at = (uint64_t) db_row_int(row, 22);
         k->destroyed = (uint64_t) db_row_int(row, 23);
@@ -127,8 +129,10 @@ static int take_certificates(DbRow *row, void *userdata) {
         Key *k = userdata;
         int r;
 
+        k->certificate_expires = (uint64_t) db_row_int(row, 2);
+        k->certificate_revoked = db_row_int(row, 3) != 0;
         r = copy_blob(row, 0, &k->certificate);
-        return r < 0 ? r : copy_blob(row, 1, &k->authority);
+        return r < 0 ? r : copy_blob(row, 1, &k->chain);
 }
 
 static int read_certificates(DbConn *c, Key *k, Error *e) {
@@ -342,7 +346,8 @@ int key_insert(DbConn *c, const Key *k, Error *e) {
                             DB_INT(k->created), DB_INT(k->not_before), DB_INT(k->not_after),
                             DB_INT(k->made_schemes), DB_INT(k->policy.schemes),
                             DB_INT(k->policy.hashes), DB_INT(k->policy.per_hour),
-                            DB_INT(k->policy.per_day)),
+                            DB_INT(k->policy.per_day), DB_INT(k->policy.allow_expired_certificate),
+                            DB_INT(k->policy.allow_revoked_certificate)),
                     e);
         if (r == -EEXIST)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "there is a key '%s' already",
@@ -357,7 +362,8 @@ int key_update(DbConn *c, const Key *k, Error *e) {
                     DB_ARGS(DB_TEXT(state_names[k->state]), DB_TEXT(buf_str(&k->description)),
                             DB_INT(k->not_before), DB_INT(k->not_after), DB_INT(k->policy.schemes),
                             DB_INT(k->policy.hashes), DB_INT(k->policy.per_hour),
-                            DB_INT(k->policy.per_day), DB_TEXT(k->id)),
+                            DB_INT(k->policy.per_day), DB_INT(k->policy.allow_expired_certificate),
+                            DB_INT(k->policy.allow_revoked_certificate), DB_TEXT(k->id)),
                     e);
         if (r == 0)
                 return error_set_rule(e, -CSIGN_E_KEY_DESTROYED, "key-state",

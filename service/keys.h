@@ -41,15 +41,17 @@ typedef struct Key {
         uint64_t created, version_created;
         Buf description;
         Buf spki;
-        Buf sealed;                 /* opens only in the key store */
-        Buf certificate, authority; /* DER; empty: the key has none */
-        TsgChain above;             /* its TSG, and those above */
+        Buf sealed;             /* opens only in the key store */
+        Buf certificate, chain; /* DER, chain one after the other; empty: it has none */
+        TsgChain above;         /* its TSG, and those above */
         uint64_t revision; /* of the key, with all that belongs to it: versions, certificates */
         uint64_t not_before, not_after; /* 0: no such end */
         uint32_t made_schemes;          /* what it can sign with, sealed with its versions */
         KeyPolicy policy;
         uint64_t destroy_at, destroyed; /* 0: not */
         Buf labels;                     /* as a JSON object, by name; empty: "{}" */
+        uint64_t certificate_expires;   /* 0: it has no certificate */
+        bool certificate_revoked;
 } Key;
 
 static inline void key_unref(Key *k) {

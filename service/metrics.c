@@ -42,6 +42,5 @@ int metrics_write(Buf *b) {
                 if (r < 0)
                         return r;
         }
-        r = write_cpu(b);
-        return r < 0 ? r : buf_append_str(b, "# EOF\n");
+        return write_cpu(b);
 }

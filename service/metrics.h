@@ -40,4 +40,5 @@ extern Metrics metrics;
 
 #define METRIC_ADD(name, n) atomic_fetch_add_explicit(&metrics.name, (n), memory_order_relaxed)
 
+/* All but the end of the text. */
 int metrics_write(Buf *b);

@@ -257,8 +257,25 @@ static int check_validity(const Key *k, uint64_t now, Error *e) {
         return 0;
 }
 
+static int check_certificate(const Key *key, uint64_t now, Error *e) {
+        char end[CLOCK_TEXT_MAX];
+
+        if (key->certificate_revoked && !key->policy.allow_revoked_certificate)
+                return error_set_rule(e, -CSIGN_E_CERTIFICATE_REVOKED, "certificate-revoked",
+                                      "the certificate of version %u of key '%s' was revoked",
+                                      key->version, key->path);
+        if (key->certificate_expires != 0 && key->certificate_expires <= now &&
+            !key->policy.allow_expired_certificate)
+                return error_set_rule(e, -CSIGN_E_CERTIFICATE_EXPIRED, "certificate-expired",
+                                      "the certificate of version %u of key '%s' expired at %s",
+                                      key->version, key->path,
+                                      clock_text_seconds(key->certificate_expires, end));
+        return 0;
+}
+
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
                       const char **ret_rule, Error *e) {
+        uint64_t now = clock_now();
         int r;
 
         assert(p && req && ret_rule);
@@ -273,7 +290,9 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
         if (r >= 0)
                 r = check_version_state(key, e);
         if (r >= 0)
-                r = check_validity(key, clock_now(), e);
+                r = check_validity(key, now, e);
+        if (r >= 0)
+                r = check_certificate(key, now, e);
         if (r >= 0)
                 r = sign_request_check(req, key->alg, e);
         if (r >= 0)

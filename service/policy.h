@@ -44,6 +44,7 @@ void policy_roots(const Principal *p, Right right, Roots *ret);
  * allowed it. -CSIGN_E_KEY_NOT_FOUND and -CSIGN_E_OUT_OF_SCOPE (rule "scope"),
  * -CSIGN_E_NOT_PERMITTED ("api-key", "separation-of-duties"), -CSIGN_E_KEY_DISABLED ("key-state",
  * "version-state"), -CSIGN_E_KEY_DESTROYED ("key-state"), -CSIGN_E_KEY_EXPIRED ("key-validity"),
+ * -CSIGN_E_CERTIFICATE_EXPIRED, -CSIGN_E_CERTIFICATE_REVOKED,
  * -CSIGN_E_UNSUPPORTED_SCHEME ("usage-scheme"), and those of sign_request_check().  How often the
  * key may sign is audit/usage.h's. */
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,

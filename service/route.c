@@ -11,6 +11,7 @@
 
 #define SMALL ((size_t) 64 * 1024)
 #define BATCH ((size_t) 256 * 1024)
+#define CHAIN ((size_t) 256 * 1024) /* eight certificates of 16 KiB, in base64, in JSON */
 
 /* clang-format off */
 static const Route routes[] = {
@@ -36,6 +37,17 @@ static const Route routes[] = {
         { "POST",  "/v1/keys/{id}/versions",                  RIGHT_WRITE(KEYS),     api_version_create, SMALL,        "", .key = KEY_OF_REQUEST, .if_match = true },
         { "PATCH", "/v1/keys/{id}/versions/{n}",              RIGHT_WRITE(KEYS),     api_version_change, SMALL,        "", .if_match = true },
         { "GET",   "/v1/authorities",                         RIGHT_SELF,            api_authorities,    0,            "tsg" },
+        { "POST", "/v1/authorities",                              RIGHT_WRITE(CERTIFICATES),api_authority_create,SMALL,        "", .key = KEY_OF_REQUEST },
+        { "PATCH","/v1/authorities/{id}",                         RIGHT_WRITE(CERTIFICATES),api_authority_change,SMALL,        "", .if_match = true },
+        { "GET",  "/v1/authorities/{id}/crl",                     RIGHT_NONE,            api_authority_crl,  0,            "" },
+        { "GET",  "/v1/authorities/{id}/certificate",             RIGHT_NONE,            api_authority_certificate,0,            "" },
+
+        { "GET",  "/v1/certificates",                             RIGHT_VIEW(CERTIFICATES),api_certificate_list,0,            "key expires_within limit cursor" },
+        { "GET",  "/v1/certificates/{id}",                        RIGHT_VIEW(CERTIFICATES),api_certificate_get,0,            "" },
+        { "POST", "/v1/certificates/{id}/revocation",             RIGHT_WRITE(CERTIFICATES),api_certificate_revoke,SMALL,        "", .key = KEY_OF_REQUEST, .if_match = true },
+        { "GET",  "/v1/keys/{id}/versions/{n}/csr",               RIGHT_WRITE(CERTIFICATES),api_csr_get,        0,            "" },
+        { "POST", "/v1/keys/{id}/versions/{n}/csr",               RIGHT_WRITE(CERTIFICATES),api_csr_create,     SMALL,        "" },
+        { "POST", "/v1/keys/{id}/versions/{n}/certificates",      RIGHT_WRITE(CERTIFICATES),api_certificate_create,CHAIN,        "", .key = KEY_OF_REQUEST, .if_match = true },
 
         { "GET",   "/v1/tsgs",                                RIGHT_VIEW(TSGS),      api_tsg_list,       0,            "limit cursor" },
         { "GET",   "/v1/tsgs/resolve",                        RIGHT_VIEW(TSGS),      api_tsg_resolve,    0,            "path" },

@@ -14,6 +14,8 @@
 #include "service/service.h"
 #include "service/tls.h"
 
+#define TLS_DAYS 397
+
 static int key_to_pem(EVP_PKEY *key, Secret *ret, Error *e) {
         BIO *bio = BIO_new(BIO_s_secmem());
         char *text;
@@ -38,7 +40,8 @@ int tls_identity_new(TlsIdentity *ret, Keystore *ks, const Authority *a, const c
                 .profile = CERT_TLS_SERVER,
                 .common_name = "csign-service",
                 .spki = &spki,
-                .days = 397,
+                .days = TLS_DAYS,
+                .days_max = TLS_DAYS,
                 .names = san,
         };
         unsigned char *der = NULL;

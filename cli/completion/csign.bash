@@ -35,10 +35,10 @@ _csign() {
         verb=("${words[1]}")
 
         case ${words[1]} in
-        tsg | key | account | ca | audit | setup)
+        tsg | key | account | ca | cert | audit | setup)
                 if ((cword == 2)); then
                         mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${words[1]}") --help" -- "$cur")
-                        return
+                        [[ ${words[1]} == cert && ${#COMPREPLY[@]} -eq 0 ]] || return
                 fi
                 verb+=("${words[2]}")
                 ;;
@@ -53,7 +53,7 @@ _csign() {
         elif [[ $prev == --key || $prev == -key || $cur == csign:* || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
                 type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
-        elif [[ "${verb[*]}" =~ ^key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction)$ ]]; then
+        elif [[ "${verb[*]}" =~ ^(key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction)|cert\ (csr|import|renew))$ ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_admin_keys)" -- "$cur")
         else
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -8,7 +8,7 @@ _csign() {
 
         verb=(${words[2]})
         case ${words[2]} in
-        (tsg|key|account|ca|audit|setup)
+        (tsg|key|account|ca|cert|audit|setup)
                 if (( CURRENT == 3 )); then
                         verbs=(${(f)"$(csign ${words[2]} --help 2>/dev/null |
                                 sed -n "s/^  ${words[2]} \([a-z][a-z-]*\) [^ ]* *\(.*\)/\1:\2/p")"})
@@ -30,7 +30,7 @@ _csign() {
         elif [[ ${words[CURRENT-1]} == (--key|-key) || ${words[CURRENT]} == csign:* || $verb[1] == (ref|cert) ]]; then
                 keys=(${(f)"$(csign keys 2>/dev/null | sed -n 's/^\(csign:[^ ]*\) .*/\1/p')"})
                 compadd -a keys
-        elif [[ "$verb" == key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction) ]]; then
+        elif [[ "$verb" == (key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction)|cert\ (csr|import|renew)) ]]; then
                 keys=(${(f)"$(csign key list 2>/dev/null | sed -n 's/^\([a-z0-9][^ ]*\/[^ ]*\) .*/\1/p')"})
                 compadd -a keys
         else

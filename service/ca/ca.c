@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Authorities: what all of them check, and their rows. */
+/* Authorities: what all of them check. */
 
-#include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "service/ca/ca-impl.h"
 #include "service/clock.h"
-#include "service/db/queries.h"
-#include "service/tsg.h"
 
 void authority_done(Authority *a) {
         buf_done(&a->spki);
@@ -17,11 +13,21 @@ void authority_done(Authority *a) {
         buf_done(&a->certificate);
 }
 
-void certificate_done(Certificate *c) {
-        buf_done(&c->der);
+void hierarchy_done(Hierarchy *h) {
+        authority_done(&h->root);
+        authority_done(&h->issuing);
 }
 
-static int check_common_name(const char *name, Error *e) {
+void certificate_done(Certificate *c) {
+        buf_done(&c->der);
+        buf_done(&c->chain);
+}
+
+const char *authority_kind_name(AuthorityKind k) {
+        return k == AUTHORITY_ROOT ? "root" : "issuing";
+}
+
+int common_name_check(const char *name, Error *e) {
         size_t len = strlen(name);
 
         if (len == 0 || len > COMMON_NAME_MAX)
@@ -36,19 +42,22 @@ static int check_common_name(const char *name, Error *e) {
         return 0;
 }
 
-int ca_create(Keystore *ks, const char *tsg, const char *common_name, Authority *ret, Error *e) {
-        Authority a = { .created = clock_now() };
+int ca_create(Keystore *ks, const char *tsg, AuthorityKind kind, const char *common_name,
+              const Authority *issuer, const char *base_url, Authority *ret, Error *e) {
+        Authority a = { .kind = kind, .created = clock_now(), .revision = 1 };
         int r;
 
-        r = check_common_name(common_name, e);
+        r = common_name_check(common_name, e);
         if (r >= 0)
-                r = id_new(a.id, "key");
+                r = id_new(a.id, "ca");
         if (r < 0)
                 return r;
         snprintf(a.tsg, sizeof(a.tsg), "%s", tsg);
+        snprintf(a.issuer, sizeof(a.issuer), "%s", issuer ? issuer->id : "");
         snprintf(a.subject, sizeof(a.subject), "%s", common_name);
+        strcpy(a.policy.extended_key_usage, "codeSigning");
 
-        r = ca_builtin.create(ks, &a, e);
+        r = ca_builtin.create(ks, issuer, base_url, &a, e);
         if (r < 0) {
                 authority_done(&a);
                 return r;
@@ -57,21 +66,43 @@ int ca_create(Keystore *ks, const char *tsg, const char *common_name, Authority 
         return 0;
 }
 
-int ca_issue(Keystore *ks, const Authority *a, const CertRequest *req, Certificate *ret, Error *e) {
-        uint64_t now = clock_now();
-        Certificate c = {};
+int ca_create_hierarchy(Keystore *ks, const char *tsg, const char *tsg_name, const char *base_url,
+                        Hierarchy *ret, Error *e) {
+        char root[COMMON_NAME_MAX + 1], issuing[COMMON_NAME_MAX + 1];
+        Hierarchy h = {};
         int r;
 
-        r = check_common_name(req->common_name, e);
+        snprintf(root, sizeof(root), "csign root CA %.50s", tsg_name);
+        snprintf(issuing, sizeof(issuing), "csign issuing CA %.47s", tsg_name);
+        r = ca_create(ks, tsg, AUTHORITY_ROOT, root, NULL, base_url, &h.root, e);
+        if (r >= 0)
+                r = ca_create(ks, tsg, AUTHORITY_ISSUING, issuing, &h.root, base_url, &h.issuing,
+                              e);
+        if (r < 0) {
+                hierarchy_done(&h);
+                return r;
+        }
+        h.issuing.created = h.root.created; /* they are one */
+        *ret = h;
+        return 0;
+}
+
+int ca_issue(Keystore *ks, const Authority *a, const CertRequest *req, Certificate *ret, Error *e) {
+        uint64_t now = clock_now();
+        Certificate c = { .created = now };
+        int r;
+
+        r = common_name_check(req->common_name, e);
         if (r < 0)
                 return r;
-        if (req->days == 0 || req->days > CERT_DAYS_MAX)
+        if (req->days == 0 || req->days > req->days_max)
                 return error_set(e, -CSIGN_E_BAD_REQUEST,
-                                 "a certificate is valid for 1 to %d days, not %u", CERT_DAYS_MAX,
+                                 "a certificate is valid for 1 to %u days, not %u", req->days_max,
                                  req->days);
         r = id_new(c.id, "crt");
         if (r < 0)
                 return r;
+        snprintf(c.authority, sizeof(c.authority), "%s", a->id);
 
         /* Backdated for clocks that are behind; the whole life stays within the limit. */
         c.not_before = now - CERT_BACKDATE_SEC * USEC_PER_SEC;
@@ -83,75 +114,4 @@ int ca_issue(Keystore *ks, const Authority *a, const CertRequest *req, Certifica
         }
         *ret = c;
         return 0;
-}
-
-/* ---- rows ---- */
-
-static int copy_blob(DbRow *row, int column, Buf *b) {
-        size_t len;
-        const uint8_t *p = db_row_blob(row, column, &len);
-
-        return buf_append(b, p, len);
-}
-
-static int take_authority(DbRow *row, void *userdata) {
-        Authority *a = userdata;
-        int r;
-
-        snprintf(a->id, sizeof(a->id), "%s", db_row_text(row, 0));
-        r = copy_blob(row, 1, &a->spki);
-        if (r >= 0)
-                r = copy_blob(row, 2, &a->sealed);
-        if (r >= 0)
-                r = copy_blob(row, 3, &a->certificate);
-        return r;
-}
-
-int authority_by_tsg(Db *db, const char *tsg, Authority *ret, Error *e) {
-        Authority a = {};
-        int r;
-
-        snprintf(a.tsg, sizeof(a.tsg), "%s", tsg);
-        r = db_read(db, SQL_AUTHORITY_BY_TSG, DB_ARGS(DB_TEXT(tsg)), take_authority, &a, e);
-        if (r <= 0) {
-                authority_done(&a);
-                return r < 0 ? r : error_set(e, -CSIGN_E_NOT_FOUND, "the TSG has no authority");
-        }
-        *ret = a;
-        return 0;
-}
-
-int authority_above(Db *db, const char *tsg, Authority *ret, Error *e) {
-        TsgChain chain = {};
-        DbConn *c;
-        int r;
-
-        r = db_acquire(db, &c, e);
-        if (r < 0)
-                return r;
-        r = tsg_chain(c, tsg, &chain, e);
-        db_release(db, c);
-        if (r < 0)
-                return r;
-        /* The chain begins with the top, and the root TSG is below it. */
-        return authority_by_tsg(db, chain.ids[chain.n > 1 ? 1 : 0], ret, e);
-}
-
-int authority_insert(DbConn *c, const Authority *a, Error *e) {
-        return db_exec(
-                c, SQL_AUTHORITY_INSERT,
-                DB_ARGS(DB_TEXT(a->id), DB_TEXT(a->tsg), DB_TEXT(a->subject),
-                        DB_BLOB(a->spki.data, a->spki.len), DB_BLOB(a->sealed.data, a->sealed.len),
-                        DB_BLOB(a->certificate.data, a->certificate.len), DB_INT(a->created)),
-                e);
-}
-
-int certificate_insert(DbConn *c, const Certificate *cert, const char *key_id, uint32_t version,
-                       const char *authority_id, Error *e) {
-        return db_exec(c, SQL_CERTIFICATE_INSERT,
-                       DB_ARGS(DB_TEXT(cert->id), DB_TEXT(key_id), DB_INT(version),
-                               DB_TEXT(authority_id), DB_TEXT(cert->serial),
-                               DB_INT(cert->not_before), DB_INT(cert->not_after),
-                               DB_BLOB(cert->der.data, cert->der.len)),
-                       e);
 }

@@ -211,8 +211,55 @@ static const char *const step_audit[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1,        step_2,      step_3,    step_revision,
-                                            step_key_life, step_access, step_tree, step_audit };
+/* A root and an issuing authority for each root TSG, where there was one that did both;
+ * certificates of outside authorities; revocation and its lists.  The authorities that are there go
+ * on issuing. */
+static const char *const step_certificates[] = {
+        "ALTER TABLE certificates RENAME TO certificates_before",
+        "ALTER TABLE authorities RENAME TO authorities_before",
+        "DROP INDEX certificates_key",
+        "CREATE TABLE authorities ("
+        " id TEXT PRIMARY KEY, tsg TEXT NOT NULL REFERENCES tsgs (id), kind TEXT NOT NULL,"
+        " issuer TEXT REFERENCES authorities (id), subject TEXT NOT NULL, spki BYTEA NOT NULL,"
+        " sealed BYTEA NOT NULL, certificate BYTEA NOT NULL, created BIGINT NOT NULL,"
+        " organization TEXT NOT NULL DEFAULT '', country TEXT NOT NULL DEFAULT '',"
+        " alternative_name TEXT NOT NULL DEFAULT '',"
+        " extended_key_usage TEXT NOT NULL DEFAULT 'codeSigning',"
+        " crl BYTEA, crl_number BIGINT NOT NULL DEFAULT 0, crl_renew BIGINT NOT NULL DEFAULT 0,"
+        " revision BIGINT NOT NULL DEFAULT 1)",
+        "CREATE INDEX authorities_tsg ON authorities (tsg, created)",
+        "INSERT INTO authorities (id, tsg, kind, subject, spki, sealed, certificate, created) "
+        "SELECT id, tsg, 'issuing', subject, spki, sealed, certificate, created "
+        "FROM authorities_before",
+
+        "CREATE TABLE certificates ("
+        " id TEXT PRIMARY KEY, key_id TEXT NOT NULL, version INTEGER NOT NULL,"
+        " authority TEXT REFERENCES authorities (id), serial TEXT NOT NULL,"
+        " not_before BIGINT NOT NULL, not_after BIGINT NOT NULL, der BYTEA NOT NULL, chain BYTEA,"
+        " is_current INTEGER NOT NULL DEFAULT 1, created BIGINT NOT NULL, revoked BIGINT,"
+        " revocation_reason TEXT, revision BIGINT NOT NULL DEFAULT 1, UNIQUE (authority, serial),"
+        " FOREIGN KEY (key_id, version) REFERENCES key_versions (key_id, version))",
+        "INSERT INTO certificates"
+        " (id, key_id, version, authority, serial, not_before, not_after, der, created) "
+        "SELECT id, key_id, version, authority, serial, not_before, not_after, der, not_before "
+        "FROM certificates_before",
+        "DROP TABLE certificates_before",
+        "DROP TABLE authorities_before",
+        "CREATE INDEX certificates_key ON certificates (key_id, version)",
+        "CREATE INDEX certificates_end ON certificates (not_after, id)",
+        "CREATE INDEX certificates_current_end ON certificates (not_after, id) "
+        "WHERE is_current = 1",
+        "CREATE INDEX certificates_revoked ON certificates (authority, revoked, serial) "
+        "WHERE revoked IS NOT NULL",
+
+        "ALTER TABLE keys ADD COLUMN allow_expired_certificate INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE keys ADD COLUMN allow_revoked_certificate INTEGER NOT NULL DEFAULT 0",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1,        step_2,        step_3,
+                                            step_revision, step_key_life, step_access,
+                                            step_tree,     step_audit,    step_certificates };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

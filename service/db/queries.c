@@ -213,7 +213,7 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
         "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
         "k.created, v.version, v.spki, v.sealed, v.state, v.created, k.revision, k.not_before, "   \
         "k.not_after, k.made_schemes, k.schemes, k.hashes, k.per_hour, k.per_day, k.destroy_at, "  \
-        "k.destroyed"
+        "k.destroyed, k.allow_expired_certificate, k.allow_revoked_certificate"
 #define KEY_AT_VERSION                                                                             \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
@@ -227,8 +227,9 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
 
 const char SQL_KEY_INSERT[] =
         "INSERT INTO keys (id, tsg, name, path, algorithm, description, created, primary_version, "
-        "not_before, not_after, made_schemes, schemes, hashes, per_hour, per_day) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)";
+        "not_before, not_after, made_schemes, schemes, hashes, per_hour, per_day, "
+        "allow_expired_certificate, allow_revoked_certificate) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const char SQL_KEY_VERSION_INSERT[] =
         "INSERT INTO key_versions (key_id, version, spki, sealed, created) VALUES (?, ?, ?, ?, ?)";
 const char SQL_KEY_BY_ID[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.id = ?";
@@ -250,7 +251,8 @@ const char SQL_KEY_TOUCH[] =
         "UPDATE keys SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_KEY_UPDATE[] =
         "UPDATE keys SET state = ?, description = ?, not_before = ?, not_after = ?, schemes = ?, "
-        "hashes = ?, per_hour = ?, per_day = ? "
+        "hashes = ?, per_hour = ?, per_day = ?, allow_expired_certificate = ?, "
+        "allow_revoked_certificate = ? "
         "WHERE id = ? AND state IN ('enabled', 'disabled')";
 const char SQL_KEY_MOVE[] = "UPDATE keys SET tsg = ?, name = ?, path = (SELECT path FROM tsgs "
                             "WHERE id = ?) || '/' || ? "
@@ -278,17 +280,73 @@ const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
 
 /* ---- certificates ---- */
 
-const char SQL_CERTIFICATE_INSERT[] = "INSERT INTO certificates (id, key_id, version, authority, "
-                                      "serial, not_before, not_after, der) "
-                                      "VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+#define CERTIFICATE_COLUMNS                                                                        \
+        "c.id, c.key_id, c.version, c.authority, c.serial, c.not_before, c.not_after, c.der, "     \
+        "c.chain, c.is_current, c.created, c.revoked, c.revocation_reason, c.revision, k.path, "   \
+        "k.tsg"
+#define CERTIFICATE_IN_SCOPE                                                                       \
+        " FROM certificates c JOIN keys k ON k.id = c.key_id "                                     \
+        "JOIN tsg_closure t ON t.descendant = k.tsg WHERE t.ancestor = ?"
+#define CERTIFICATE_PAGE " AND (c.not_after, c.id) > (?, ?) ORDER BY c.not_after, c.id LIMIT ?"
+
+const char SQL_CERTIFICATE_INSERT[] =
+        "INSERT INTO certificates (id, key_id, version, authority, serial, not_before, not_after, "
+        "der, chain, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const char SQL_CERTIFICATE_SUPERSEDE[] =
+        "UPDATE certificates SET is_current = 0, revision = revision + 1 "
+        "WHERE key_id = ? AND version = ? AND is_current = 1";
 const char SQL_CERTIFICATES[] =
-        "SELECT c.der, a.certificate FROM certificates c JOIN authorities a ON a.id = c.authority "
-        "WHERE c.key_id = ? AND c.version = ? ORDER BY c.not_before DESC, c.id LIMIT 1";
+        "SELECT c.der, COALESCE(c.chain, a.certificate), c.not_after, c.revoked "
+        "FROM certificates c LEFT JOIN authorities a ON a.id = c.authority "
+        "WHERE c.key_id = ? AND c.version = ? AND c.is_current = 1";
+const char SQL_CERTIFICATE_BY_ID[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE " AND c.id = ?";
+const char SQL_CERTIFICATE_LIST[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE CERTIFICATE_PAGE;
+const char SQL_CERTIFICATE_LIST_BY_KEY[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE " AND c.key_id = ?" CERTIFICATE_PAGE;
+const char SQL_CERTIFICATE_LIST_EXPIRING[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE
+        " AND c.is_current = 1 AND c.revoked IS NULL AND c.not_after < ?" CERTIFICATE_PAGE;
+const char SQL_CERTIFICATE_COUNT_EXPIRING[] =
+        "SELECT SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END), "
+        "SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END), "
+        "SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END), "
+        "SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END) FROM certificates "
+        "WHERE is_current = 1 AND revoked IS NULL AND not_after < ?";
+const char SQL_CERTIFICATE_REVOKE[] = "UPDATE certificates SET revoked = ?, revocation_reason = ? "
+                                      "WHERE id = ? AND revoked IS NULL";
+const char SQL_CERTIFICATE_TOUCH[] =
+        "UPDATE certificates SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_CERTIFICATE_REVOKED[] =
+        "SELECT serial, revoked, revocation_reason FROM certificates "
+        "WHERE authority = ? AND revoked IS NOT NULL ORDER BY revoked, serial";
+
+/* ---- authorities ---- */
+
+#define AUTHORITY_COLUMNS                                                                          \
+        "id, tsg, kind, issuer, subject, created, organization, country, alternative_name, "       \
+        "extended_key_usage, revision, spki, sealed, certificate"
+
 const char SQL_AUTHORITY_INSERT[] =
-        "INSERT INTO authorities (id, tsg, subject, spki, sealed, certificate, created) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)";
-const char SQL_AUTHORITY_BY_TSG[] =
-        "SELECT id, spki, sealed, certificate FROM authorities WHERE tsg = ?";
+        "INSERT INTO authorities (id, tsg, kind, issuer, subject, spki, sealed, certificate, "
+        "created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const char SQL_AUTHORITY_BY_ID[] = "SELECT " AUTHORITY_COLUMNS " FROM authorities WHERE id = ?";
+const char SQL_AUTHORITY_ISSUING[] =
+        "SELECT " AUTHORITY_COLUMNS " FROM authorities WHERE tsg = ? AND kind = 'issuing' "
+        "ORDER BY created DESC, id LIMIT 1";
+const char SQL_AUTHORITY_LIST[] = "SELECT " AUTHORITY_COLUMNS " FROM authorities WHERE tsg = ? "
+                                  "ORDER BY created DESC, kind DESC, id LIMIT ?";
+const char SQL_AUTHORITY_SET_POLICY[] =
+        "UPDATE authorities SET organization = ?, country = ?, alternative_name = ?, "
+        "extended_key_usage = ? WHERE id = ?";
+const char SQL_AUTHORITY_TOUCH[] =
+        "UPDATE authorities SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_AUTHORITY_CRL[] = "SELECT crl, crl_number, crl_renew FROM authorities WHERE id = ?";
+const char SQL_AUTHORITY_SET_CRL[] = "UPDATE authorities SET crl = ?, crl_number = crl_number + 1, "
+                                     "crl_renew = ? WHERE id = ? AND crl_number = ?";
+const char SQL_AUTHORITY_STALE_CRL[] =
+        "UPDATE authorities SET crl_number = crl_number + 1, crl_renew = 0 WHERE id = ?";
 
 /* ---- audit ---- */
 

@@ -119,12 +119,36 @@ extern const char SQL_KEY_ERASE[];             /* nothing, as a blob; key */
 extern const char SQL_PATH_TAKEN_BY_KEY[];     /* path */
 extern const char SQL_PATH_TAKEN_BY_TSG[];     /* path */
 
-/* certificates and the authorities that made them */
-extern const char SQL_CERTIFICATE_INSERT[]; /* id, key, version, authority, serial, not before, not
-                                               after, der */
-extern const char SQL_CERTIFICATES[];       /* key, version; certificate, authority's certificate */
-extern const char SQL_AUTHORITY_INSERT[]; /* id, tsg, subject, spki, sealed, certificate, created */
-extern const char SQL_AUTHORITY_BY_TSG[]; /* tsg; id, spki, sealed, certificate */
+/* certificates.  Columns: see the constant CERTIFICATE_COLUMNS in queries.c.  A page is: after not
+ * after, after id, limit */
+extern const char SQL_CERTIFICATE_INSERT[];      /* id, key, version, authority or NULL, serial, not
+                                                    before, not after, der, chain or NULL, created */
+extern const char SQL_CERTIFICATE_SUPERSEDE[];   /* key, version */
+extern const char SQL_CERTIFICATES[];            /* key, version; the current one: certificate,
+                                                    those above, not after, revoked */
+extern const char SQL_CERTIFICATE_BY_ID[];       /* scope, id */
+extern const char SQL_CERTIFICATE_LIST[];        /* scope, page */
+extern const char SQL_CERTIFICATE_LIST_BY_KEY[]; /* scope, key, page */
+extern const char SQL_CERTIFICATE_LIST_EXPIRING[];  /* scope, not after, page */
+extern const char SQL_CERTIFICATE_COUNT_EXPIRING[]; /* four times, and the latest of them again;
+                                                       four counts */
+extern const char SQL_CERTIFICATE_REVOKE[]; /* time, reason, id; changes nothing a second time */
+extern const char SQL_CERTIFICATE_TOUCH[];
+extern const char SQL_CERTIFICATE_REVOKED[]; /* authority; serial, time, reason */
+
+/* authorities.  Columns: see the constant AUTHORITY_COLUMNS in queries.c */
+extern const char SQL_AUTHORITY_INSERT[];  /* id, tsg, kind, issuer or NULL, subject, spki, sealed,
+                                              certificate, created */
+extern const char SQL_AUTHORITY_BY_ID[];   /* id */
+extern const char SQL_AUTHORITY_ISSUING[]; /* tsg; its newest that issues */
+extern const char SQL_AUTHORITY_LIST[];    /* tsg, limit; the newest first, a root before what it
+                                              issued */
+extern const char SQL_AUTHORITY_SET_POLICY[]; /* organization, country, alternative name, extended
+                                                 key usage, id */
+extern const char SQL_AUTHORITY_TOUCH[];
+extern const char SQL_AUTHORITY_CRL[];       /* id; list, number, when to renew it */
+extern const char SQL_AUTHORITY_SET_CRL[];   /* list, when to renew it, id, number that it was */
+extern const char SQL_AUTHORITY_STALE_CRL[]; /* id */
 
 /* the audit log */
 extern const char SQL_AUDIT_INSERT[]; /* number, previous, hash, entry, key, request id, principal,

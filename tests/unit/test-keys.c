@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include "lib/file.h"
+#include "service/ca/rows.h"
 #include "tests/unit/service-state.h"
 #include "tests/unit/test.h"
 
@@ -167,6 +168,18 @@ static void make_old_database(const char *folder) {
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+/* The one that certified and issued goes on. */
+static void check_old_authority(Db *db, const char *tsg) {
+        _cleanup_(authority_done) Authority a = {};
+        Error e = {};
+
+        assert_int_equal(authority_above(db, tsg, &a, &e), 0);
+        assert_int_equal(a.kind, AUTHORITY_ISSUING);
+        assert_string_equal(a.issuer, "");
+        assert_string_equal(a.policy.extended_key_usage, "codeSigning");
+        assert_true(a.sealed.len > 0 && a.certificate.len > 0);
+}
+
 static void an_old_database_is_brought_up_to_date(void **state) {
         _cleanup_(cache_freep) Cache *cache = cache_new(8);
         _cleanup_(key_unrefp) Key *k = NULL;
@@ -186,6 +199,9 @@ static void an_old_database_is_brought_up_to_date(void **state) {
         assert_true(k->state == KEY_ENABLED && k->version_enabled);
         assert_true(k->spki.len > 0 && k->sealed.len > 0 && k->certificate.len > 0);
         assert_int_equal(k->version_created, k->created);
+        assert_true(k->chain.len > 0 && k->certificate_expires > k->created);
+        assert_false(k->certificate_revoked || k->policy.allow_expired_certificate);
+        check_old_authority(db, k->tsg);
 }
 
 int main(void) {

@@ -268,6 +268,43 @@ static void roots_are_the_topmost_in_order(void **state) {
         }
 }
 
+static void certificates_that_ended_stop_signing(void **state) {
+        static const struct {
+                uint64_t expires; /* 0: there is no certificate */
+                bool revoked, allow_expired, allow_revoked;
+                int expect;
+                const char *rule;
+        } cases[] = {
+                { 0, false, false, false, 0, "" },
+                { UINT64_MAX, false, false, false, 0, "" },
+                { 1, false, false, false, -CSIGN_E_CERTIFICATE_EXPIRED, "certificate-expired" },
+                { 1, false, true, false, 0, "" },
+                { 1, false, false, true, -CSIGN_E_CERTIFICATE_EXPIRED, "certificate-expired" },
+                { UINT64_MAX, true, false, false, -CSIGN_E_CERTIFICATE_REVOKED,
+                  "certificate-revoked" },
+                { UINT64_MAX, true, true, false, -CSIGN_E_CERTIFICATE_REVOKED,
+                  "certificate-revoked" },
+                { UINT64_MAX, true, false, true, 0, "" },
+                { 1, true, false, true, -CSIGN_E_CERTIFICATE_EXPIRED, "certificate-expired" },
+                { 1, true, true, true, 0, "" },
+        };
+        Principal p = principal(PRINCIPAL_ACCOUNT, "tsg_acme");
+        SignRequest req = request(SCHEME_ECDSA, "SHA256", 32);
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *rule = NULL;
+                Key k = key(true, true);
+                Error e = {};
+
+                k.certificate_expires = cases[i].expires;
+                k.certificate_revoked = cases[i].revoked;
+                k.policy.allow_expired_certificate = cases[i].allow_expired;
+                k.policy.allow_revoked_certificate = cases[i].allow_revoked;
+                assert_int_equal(policy_check_sign(&p, &k, &req, &rule, &e), cases[i].expect);
+                assert_string_equal(e.rule, cases[i].rule);
+        }
+}
+
 static void signing_is_decided_in_order(void **state) {
         static const struct {
                 const char *tsg;
@@ -452,6 +489,7 @@ int main(void) {
                 cmocka_unit_test(roots_are_the_topmost_in_order),
                 cmocka_unit_test(signing_is_decided_in_order),
                 cmocka_unit_test(a_key_signs_in_its_life_alone),
+                cmocka_unit_test(certificates_that_ended_stop_signing),
                 cmocka_unit_test(no_row_and_no_reach_are_the_same_words),
                 cmocka_unit_test(who_may_change_a_tsg_does_not_sign_with_its_keys),
                 cmocka_unit_test(an_api_key_for_administration_sees_what_its_roles_show),
