@@ -153,7 +153,11 @@ static void check_order(Doctor *d, const Probe *p) {
                 "put default_properties = " CSIGN_PROPERTIES " into its alg_section: " SEE_CONF;
         const char *properties = d->conf.properties;
 
-        if (!p->fallback)
+        if (properties && !p->found)
+                doctor_say(d, RESULT_FAIL, "default_properties",
+                           "ask for less, as in ?fips=yes," CSIGN_PROPERTIES ": " SEE_CONF,
+                           "%s leaves csign out: no program finds its keys", properties);
+        else if (!p->fallback && !p->fips)
                 doctor_say(d, RESULT_FAIL, "default provider",
                            "activate default beside csign: " SEE_CONF,
                            "it is not active: reading files and certificates will fail");
@@ -171,8 +175,8 @@ static void check_order(Doctor *d, const Probe *p) {
                            "there is no default_properties: csign comes before default as soon as "
                            "OpenSSL sorts them by name");
         else
-                doctor_say(d, RESULT_OK, "provider order", NULL,
-                           "the default provider comes first");
+                doctor_say(d, RESULT_OK, "provider order", NULL, "the %s provider comes first",
+                           p->fallback ? "default" : "fips");
 }
 
 static void check_conf(Doctor *d) {

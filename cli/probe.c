@@ -17,6 +17,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
+#include <openssl/store.h>
 
 #include "cli/conf-view.h"
 
@@ -52,6 +53,14 @@ static bool is_fallback_first(OSSL_LIB_CTX *ctx) {
         return first;
 }
 
+/* Whether a program that asks for nothing in particular gets at csign's keys. */
+static bool is_found(OSSL_LIB_CTX *ctx) {
+        OSSL_STORE_LOADER *loader = OSSL_STORE_LOADER_fetch(ctx, "csign", NULL);
+
+        OSSL_STORE_LOADER_free(loader);
+        return loader;
+}
+
 static bool load(OSSL_LIB_CTX *ctx, const char *path, const Buf *text) {
         BIO *in = text ? BIO_new_mem_buf(buf_str(text), (int) text->len) : BIO_new_file(path, "r");
         CONF *conf = NCONF_new_ex(ctx, NULL);
@@ -85,8 +94,10 @@ static Probe probe_here(const char *path, const Buf *text) {
                 openssl_reason(p.why);
         else if (!p.csign)
                 module_reason(path, text, p.why);
+        p.found = is_found(ctx);
         p.fallback = OSSL_PROVIDER_available(ctx, "default");
-        p.fallback_first = p.fallback && is_fallback_first(ctx);
+        p.fips = OSSL_PROVIDER_available(ctx, "fips") && OSSL_PROVIDER_available(ctx, "base");
+        p.fallback_first = (p.fallback || p.fips) && is_fallback_first(ctx);
         return p;
 }
 

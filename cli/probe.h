@@ -12,8 +12,10 @@
 typedef struct Probe {
         bool loads;          /* as a whole; but OpenSSL says nothing of a provider that does not */
         bool csign;          /* the provider is active */
+        bool found;          /* and default_properties leave it in */
         bool fallback;       /* so is default */
-        bool fallback_first; /* and it comes before csign, for all keys but csign's own */
+        bool fips;           /* or fips with base, in its place */
+        bool fallback_first; /* and comes before csign, for all keys but csign's own */
         char why[256];       /* OpenSSL's or the linker's reason, or "" */
 } Probe;
 

@@ -116,6 +116,27 @@ def test_csign_preferred_by_property(stack, conf):
         says(found, "provider order", "FAIL", "first choice")
 
 
+def test_properties_that_csign_does_not_have(stack, conf):
+    """It is no FIPS module, and a program that demands one never sees its keys."""
+    for bad in ("fips=yes", "fips=yes,?provider!=csign", "provider=default"):
+        status, found = doctor(stack, env=conf(("?provider!=csign", bad)))
+        says(found, "default_properties", "FAIL", f"{bad} leaves csign out")
+        assert status == 1 and "?fips=yes" in found["default_properties"]["advice"]
+
+
+@pytest.mark.tree
+def test_fips_instead_of_default(stack, conf, tmp_path):
+    """Which Debian has since trixie."""
+    module = tmp_path / "fipsmodule.cnf"
+    stack.plain_openssl("fipsinstall", "-module", "/usr/lib/x86_64-linux-gnu/ossl-modules/fips.so", "-out", module)
+    fips = ((".include /etc/ssl/openssl.cnf\n", f".include /etc/ssl/openssl.cnf\n.include {module}\n"),
+            ("default = csign_default_sect\n", "fips = fips_sect\nbase = csign_default_sect\n"),
+            ("?provider!=csign", "?fips=yes,?provider!=csign"))
+    status, found = doctor(stack, env=conf(*fips))
+    says(found, "provider order", "OK", "fips provider comes first")
+    assert status == 0
+
+
 def test_default_is_not_active(stack, conf):
     for change in (("default = csign_default_sect\n", ""), ("default_sect]\nactivate = 1\n", "default_sect]\nx = y\n")):
         _, found = doctor(stack, env=conf(change))
