@@ -201,9 +201,12 @@ static int append_file(Buf *b, const char *path, Error *e) {
  */
 static int trust_text(const ToolCall *c, Buf *ret, Error *e) {
         const char *named = getenv(TRUST_VARIABLE);
+        const size_t n = c->key.n_certificates;
         int r;
 
-        r = key_certificates_pem(&c->key, 1, SIZE_MAX, ret, e);
+        r = key_certificates_pem(&c->key, 1, n > 2 ? n - 2 : 0, ret, e);
+        if (r >= 0)
+                r = key_anchor_pem(&c->key, ret, e);
         if (r >= 0 && named && named[0])
                 return append_file(ret, named, e);
         if (r < 0 || !c->given_certificate)
