@@ -124,8 +124,8 @@ extern const char SQL_PATH_TAKEN_BY_TSG[];     /* path */
 extern const char SQL_CERTIFICATE_INSERT[];      /* id, key, version, authority or NULL, serial, not
                                                     before, not after, der, chain or NULL, created */
 extern const char SQL_CERTIFICATE_SUPERSEDE[];   /* key, version */
-extern const char SQL_CERTIFICATES[];            /* key, version; the current one: certificate,
-                                                    those above, not after, revoked */
+extern const char SQL_CERTIFICATES[]; /* key, version; the current one: certificate, those above,
+                                         not after, revoked, the built-in root */
 extern const char SQL_CERTIFICATE_BY_ID[];       /* scope, id */
 extern const char SQL_CERTIFICATE_LIST[];        /* scope, page */
 extern const char SQL_CERTIFICATE_LIST_BY_KEY[]; /* scope, key, page */

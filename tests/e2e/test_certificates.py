@@ -123,9 +123,10 @@ def test_a_root_tsg_has_a_root_and_an_issuing_authority(pki, files, key, tmp_pat
     assert [a["kind"] for a in files.all["authorities"]] == ["root", "issuing"]
     assert files.issuing["issuer"] == files.root["id"] and files.root["issuer"] is None
     assert PEM.findall(files.all["certificates"]) == [files.root_pem.read_text(), files.issuing_pem.read_text()]
-    own, above = key["certificates"]
+    own, *above = key["certificates"]
     leaf = pem_of(pki, own, tmp_path / "leaf.pem")
-    assert above == files.issuing["certificate"]
+    assert above == [files.issuing["certificate"], files.root["certificate"]]
+    assert current(pki, key)["certificates"] == key["certificates"]
     files.verify(leaf)
     root, issuing, said = (shown(pki, p, "-text") for p in (files.root_pem, files.issuing_pem, leaf))
     assert "CA:TRUE, pathlen:1" in root and "CA:TRUE, pathlen:0" in issuing and "CA:FALSE" in said
@@ -246,7 +247,7 @@ def test_an_authority_of_an_older_csign_goes_on(fresh_stack, tmp_path):
     key = stack.add_key("acme/mobile/old")
     leaf = pem_of(stack, key["certificates"][0], tmp_path / "leaf.pem")
     root = pem_of(stack, old["certificate"], tmp_path / "root.pem")
-    assert key["certificates"][1] == old["certificate"]
+    assert key["certificates"][1:] == [old["certificate"]]
     crl = tmp_path / "crl.pem"
 
     def verify():
@@ -693,7 +694,7 @@ def test_the_life_of_a_certificate_by_hand(pki, outside, tmp_path):
     assert "valid" in text(pki.csign("cert", "show", new["id"]).stdout)
     pem = tmp_path / "chain.pem"
     pki.csign("cert", "show", new["id"], "-o", pem)
-    assert len(PEM.findall(pem.read_text())) == 2 and "Certificate:" not in pem.read_text()
+    assert len(PEM.findall(pem.read_text())) == 3 and "Certificate:" not in pem.read_text()
 
     csr, leaf = tmp_path / "csr", tmp_path / "leaf.pem"
     pki.csign("cert", "csr", path, "--organization", "Acme GmbH", "-o", csr)
