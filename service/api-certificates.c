@@ -90,25 +90,30 @@ int certificate_write(JsonOut *o, const CertificateRow *row) {
         return r < 0 ? r : o->r;
 }
 
-int certificate_write_full(JsonOut *o, const CertificateRow *row, const Buf *authority) {
+int certificate_write_full(JsonOut *o, const CertificateRow *row, const Buf *above) {
         int r;
 
         json_begin_object(o, NULL);
         r = write_fields(o, row);
-        certificates_write(o, &row->c.der, row->c.authority[0] ? authority : &row->c.chain);
+        certificates_write(o, &row->c.der, row->c.authority[0] ? above : &row->c.chain);
         json_end_object(o);
         return r < 0 ? r : o->r;
 }
 
 static int reply(Request *req, const CertificateRow *row, Error *e) {
         _cleanup_(authority_done) Authority a = {};
+        _cleanup_(buf_done) Buf chain = {};
+        Db *db = req->service->db;
         JsonOut o = JSON_OUT(&req->reply);
         int r = 0;
 
-        if (row->c.authority[0])
-                r = authority_by_id(req->service->db, row->c.authority, &a, e);
+        if (row->c.authority[0]) {
+                r = authority_by_id(db, row->c.authority, &a, e);
+                if (r >= 0)
+                        r = authority_chain(db, &a, &chain, e);
+        }
         req->etag = row->revision;
-        return r < 0 ? r : certificate_write_full(&o, row, &a.certificate);
+        return r < 0 ? r : certificate_write_full(&o, row, &chain);
 }
 
 /* The certificate of the path's id, if the caller may do that with it. */

@@ -151,13 +151,13 @@ typedef struct NewCertificate {
         const Key *key;
         uint64_t if_match;                     /* the key's */
         char common_name[COMMON_NAME_MAX + 1]; /* of the certificate before, or "" */
-        Buf authority;                         /* the built-in one's certificate */
+        Buf above;                             /* the built-in authority's chain */
         CertificateRow row;
 } NewCertificate;
 
 static void new_certificate_done(NewCertificate *n) {
         certificate_row_done(&n->row);
-        buf_done(&n->authority);
+        buf_done(&n->above);
 }
 
 static int read_body(Request *req, NewCertificate *n, json_t **root, Error *e) {
@@ -225,7 +225,7 @@ static int issue(Request *req, NewCertificate *n, Error *e) {
                                 : n->common_name[0] ? n->common_name
                                                     : NULL,
                                 certificate_days(req, n->days ? n->days : days), &n->row.c, e);
-        return r < 0 ? r : copy(&n->authority, &to->chain);
+        return r < 0 ? r : copy(&n->above, &to->chain);
 }
 
 static int apply(DbConn *c, void *userdata, Error *e) {
@@ -269,7 +269,7 @@ static int reply(Request *req, NewCertificate *n) {
         row->revision = 1;
         req->status = 201;
         req->etag = row->revision;
-        return certificate_write_full(&o, row, &n->authority);
+        return certificate_write_full(&o, row, &n->above);
 }
 
 int api_certificate_create(Request *req, Error *e) {

@@ -398,7 +398,7 @@ int key_certify(Request *req, Key *k, const char *subject, unsigned days, Certif
         if (r >= 0)
                 r = copy(&k->certificate, &cert->der);
         if (r >= 0)
-                r = copy(&k->chain, &authority.certificate);
+                r = authority_chain(s->db, &authority, &k->chain, e);
         return r;
 }
 

@@ -127,12 +127,17 @@ static int take_key(DbRow *row, void *userdata) {
 
 static int take_certificates(DbRow *row, void *userdata) {
         Key *k = userdata;
+        const uint8_t *root;
+        size_t len;
         int r;
 
         k->certificate_expires = (uint64_t) db_row_int(row, 2);
         k->certificate_revoked = db_row_int(row, 3) != 0;
         r = copy_blob(row, 0, &k->certificate);
-        return r < 0 ? r : copy_blob(row, 1, &k->chain);
+        if (r >= 0)
+                r = copy_blob(row, 1, &k->chain);
+        root = db_row_blob(row, 4, &len);
+        return r < 0 ? r : buf_append(&k->chain, root, len);
 }
 
 static int read_certificates(DbConn *c, Key *k, Error *e) {

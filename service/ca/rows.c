@@ -72,6 +72,17 @@ int authority_by_tsg(Db *db, const char *tsg, Authority *ret, Error *e) {
                               "the TSG has no authority: csign ca renew makes one", ret, e);
 }
 
+int authority_chain(Db *db, const Authority *a, Buf *ret, Error *e) {
+        _cleanup_(authority_done) Authority root = {};
+        int r;
+
+        r = buf_append(ret, a->certificate.data, a->certificate.len);
+        if (r < 0 || !a->issuer[0])
+                return r;
+        r = authority_by_id(db, a->issuer, &root, e);
+        return r < 0 ? r : buf_append(ret, root.certificate.data, root.certificate.len);
+}
+
 int authority_tsg_above(Db *db, const char *tsg, char ret[static ID_MAX], Error *e) {
         TsgChain chain = {};
         DbConn *c;

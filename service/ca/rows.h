@@ -12,6 +12,10 @@ int authority_by_id(Db *db, const char *id, Authority *ret, Error *e);
 /* The newest that issues for the TSG itself.  -CSIGN_E_NOT_FOUND when the TSG has none. */
 int authority_by_tsg(Db *db, const char *tsg, Authority *ret, Error *e);
 
+/* What stands above the certificates that it issues, DER one after the other: its own certificate,
+ * and its root's. */
+int authority_chain(Db *db, const Authority *a, Buf *ret, Error *e);
+
 /* That of the root TSG above a TSG, or the system's for the top; and the id of that root TSG. */
 int authority_above(Db *db, const char *tsg, Authority *ret, Error *e);
 int authority_tsg_above(Db *db, const char *tsg, char ret[static ID_MAX], Error *e);

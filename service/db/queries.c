@@ -296,8 +296,9 @@ const char SQL_CERTIFICATE_SUPERSEDE[] =
         "UPDATE certificates SET is_current = 0, revision = revision + 1 "
         "WHERE key_id = ? AND version = ? AND is_current = 1";
 const char SQL_CERTIFICATES[] =
-        "SELECT c.der, COALESCE(c.chain, a.certificate), c.not_after, c.revoked "
+        "SELECT c.der, COALESCE(c.chain, a.certificate), c.not_after, c.revoked, r.certificate "
         "FROM certificates c LEFT JOIN authorities a ON a.id = c.authority "
+        "LEFT JOIN authorities r ON r.id = a.issuer "
         "WHERE c.key_id = ? AND c.version = ? AND c.is_current = 1";
 const char SQL_CERTIFICATE_BY_ID[] =
         "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE " AND c.id = ?";

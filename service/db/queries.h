@@ -121,14 +121,14 @@ extern const char SQL_PATH_TAKEN_BY_TSG[];     /* path */
 
 /* certificates.  Columns: see the constant CERTIFICATE_COLUMNS in queries.c.  A page is: after not
  * after, after id, limit */
-extern const char SQL_CERTIFICATE_INSERT[];      /* id, key, version, authority or NULL, serial, not
-                                                    before, not after, der, chain or NULL, created */
-extern const char SQL_CERTIFICATE_SUPERSEDE[];   /* key, version */
-extern const char SQL_CERTIFICATES[];            /* key, version; the current one: certificate,
-                                                    those above, not after, revoked */
-extern const char SQL_CERTIFICATE_BY_ID[];       /* scope, id */
-extern const char SQL_CERTIFICATE_LIST[];        /* scope, page */
-extern const char SQL_CERTIFICATE_LIST_BY_KEY[]; /* scope, key, page */
+extern const char SQL_CERTIFICATE_INSERT[];    /* id, key, version, authority or NULL, serial, not
+                                                  before, not after, der, chain or NULL, created */
+extern const char SQL_CERTIFICATE_SUPERSEDE[]; /* key, version */
+extern const char SQL_CERTIFICATES[]; /* key, version; the current one: certificate, those above,
+                                         not after, revoked, the built-in root */
+extern const char SQL_CERTIFICATE_BY_ID[];          /* scope, id */
+extern const char SQL_CERTIFICATE_LIST[];           /* scope, page */
+extern const char SQL_CERTIFICATE_LIST_BY_KEY[];    /* scope, key, page */
 extern const char SQL_CERTIFICATE_LIST_EXPIRING[];  /* scope, not after, page */
 extern const char SQL_CERTIFICATE_COUNT_EXPIRING[]; /* four times, and the latest of them again;
                                                        four counts */

@@ -5,7 +5,6 @@ makes of a certificate that ended.  Proven with stock openssl, which knows nothi
 import base64
 import contextlib
 import datetime
-import glob
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import sqlite3
 
 import pytest
 
+from fake_clock import library
 from stack import Stack, text, tool, wait_until
 from test_service import UNKNOWN_KEY, Client, check_problem, sign_item
 
@@ -123,9 +123,10 @@ def test_a_root_tsg_has_a_root_and_an_issuing_authority(pki, files, key, tmp_pat
     assert [a["kind"] for a in files.all["authorities"]] == ["root", "issuing"]
     assert files.issuing["issuer"] == files.root["id"] and files.root["issuer"] is None
     assert PEM.findall(files.all["certificates"]) == [files.root_pem.read_text(), files.issuing_pem.read_text()]
-    own, above = key["certificates"]
+    own, *above = key["certificates"]
     leaf = pem_of(pki, own, tmp_path / "leaf.pem")
-    assert above == files.issuing["certificate"]
+    assert above == [files.issuing["certificate"], files.root["certificate"]]
+    assert current(pki, key)["certificates"] == key["certificates"]
     files.verify(leaf)
     root, issuing, said = (shown(pki, p, "-text") for p in (files.root_pem, files.issuing_pem, leaf))
     assert "CA:TRUE, pathlen:1" in root and "CA:TRUE, pathlen:0" in issuing and "CA:FALSE" in said
@@ -246,7 +247,7 @@ def test_an_authority_of_an_older_csign_goes_on(fresh_stack, tmp_path):
     key = stack.add_key("acme/mobile/old")
     leaf = pem_of(stack, key["certificates"][0], tmp_path / "leaf.pem")
     root = pem_of(stack, old["certificate"], tmp_path / "root.pem")
-    assert key["certificates"][1] == old["certificate"]
+    assert key["certificates"][1:] == [old["certificate"]]
     crl = tmp_path / "crl.pem"
 
     def verify():
@@ -693,7 +694,7 @@ def test_the_life_of_a_certificate_by_hand(pki, outside, tmp_path):
     assert "valid" in text(pki.csign("cert", "show", new["id"]).stdout)
     pem = tmp_path / "chain.pem"
     pki.csign("cert", "show", new["id"], "-o", pem)
-    assert len(PEM.findall(pem.read_text())) == 2 and "Certificate:" not in pem.read_text()
+    assert len(PEM.findall(pem.read_text())) == 3 and "Certificate:" not in pem.read_text()
 
     csr, leaf = tmp_path / "csr", tmp_path / "leaf.pem"
     pki.csign("cert", "csr", path, "--organization", "Acme GmbH", "-o", csr)
@@ -759,17 +760,61 @@ def test_authenticode_verifies_with_the_exported_root(pki, files, tmp_path):
     assert not verify()
 
 
+def pages(who, limit):
+    """Everything that the caller may see, in pages of that size."""
+    found, cursor = [], ""
+    while True:
+        status, _, page = who.api("GET", f"/v1/certificates?limit={limit}&cursor={cursor}")
+        assert status == 200 and len(page["certificates"]) <= limit, page
+        found += page["certificates"]
+        cursor = page["next_cursor"]
+        if not cursor:
+            assert len({c["id"] for c in found}) == len(found)
+            return found
+
+
+def test_roles_decide_which_certificates_one_sees(pki, tmp_path):
+    who = Client(pki, tmp_path / "who", f"acme/w-{os.urandom(4).hex()}").login()
+    keys = {tsg: pki.add_key(f"{tsg}/c-{os.urandom(4).hex()}") for tsg in ("acme/web", "acme/mobile", "other")}
+    own = {tsg: listed(pki, key=key["id"])[0]["id"] for tsg, key in keys.items()}
+
+    def grant(tsg, role="viewer"):
+        pki.api("POST", "/v1/bindings", {"role": role, "principal": who.id, "tsg": tsg}, status=201)
+
+    grant("acme/web")
+    seen = pages(who, 1)
+    assert own["acme/web"] in {c["id"] for c in seen} and {c["key_path"].split("/")[1] for c in seen} == {"web"}
+    assert who.api("GET", f"/v1/certificates/{own['acme/web']}")[0] == 200
+    check_problem(who.api("GET", f"/v1/certificates/{own['acme/mobile']}"), 403, "NotPermitted", "role")
+    check_problem(who.api("GET", f"/v1/certificates/{own['other']}"), 404, "NotFound", "scope")
+    revocation = {"reason": "superseded"}
+    check_problem(who.api("POST", f"/v1/certificates/{own['acme/web']}/revocation", revocation), 403, "NotPermitted", "role")
+    grant("acme/mobile")
+    everything = pages(who, 3)
+    assert pages(who, 200) == everything and {own["acme/web"], own["acme/mobile"]} <= {c["id"] for c in everything}
+    grant("acme/web", "owner")
+    for tsg, status in (("acme/mobile", 403), ("other", 404), ("acme/web", 201)):
+        reply = who.api("POST", f"/v1/keys/{keys[tsg]['id']}/versions/1/certificates", {"certificate": "builtin"})
+        assert reply[0] == status, reply[2]
+        assert who.api("GET", f"/v1/keys/{keys[tsg]['id']}/versions/1/csr")[0] == (200 if status == 201 else status)
+    assert who.api("POST", f"/v1/certificates/{own['acme/web']}/revocation", revocation)[0] == 200
+    # Authorities are the root TSG's.
+    issuing = authorities(pki)["authorities"][1]
+    check_problem(who.api("PATCH", f"/v1/authorities/{issuing['id']}", {"country": "DE"}), 403, "NotPermitted", "role")
+    check_problem(who.api("POST", "/v1/authorities", {"tsg": "acme"}), 403, "NotPermitted", "role")
+    who.close()
+
+
 # ---- time ----
 
 @pytest.mark.uninstrumented
 def test_two_days_later(fresh_stack, tmp_path):
     """The service's and the sidecar's clocks go two days ahead: a certificate of a day has ended, lists are new."""
-    (faketime,) = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") or pytest.fail("apt-get install libfaketime")
     stack = fresh_stack(keys={})
     key = stack.add_key("acme/mobile/short", validity_days=1)
     files = Files(stack, tmp_path)
     numbers = files.crl_number(files.issuing)
-    later = [tool("env"), f"LD_PRELOAD={faketime}", "FAKETIME=+4d", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+    later = [tool("env"), f"LD_PRELOAD={library()}", "FAKETIME=+4d", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
     for daemon in (stack.service, stack.sidecar):
         daemon.stop()
         daemon.argv = later + daemon.argv

@@ -109,9 +109,9 @@ def test_a_listing_names_keys(ground):
 
 @pytest.mark.parametrize("name", KEYS)
 def test_a_uri_gives_key_and_certificate(ground, name):
-    assert b"Total found: 3" in ground.stack.openssl("storeutl", "-noout", ground.uri(name)).stdout
+    assert b"Total found: 4" in ground.stack.openssl("storeutl", "-noout", ground.uri(name)).stdout
     out = ground.stack.openssl("storeutl", "-certs", "-noout", ground.uri(name)).stdout
-    assert b"Total found: 2" in out
+    assert b"Total found: 3" in out
     out = ground.stack.openssl("storeutl", "-noout", ground.uri(name) + "?type=private").stdout
     assert b"Total found: 1" in out
     assert ground.stack.openssl("pkey", "-in", ground.uri(name), "-pubout").stdout == ground.pub[name].read_bytes()

@@ -35,10 +35,10 @@ def found(ground, *argv):  # noqa: F811
 
 
 def test_what_is_expected_is_what_is_loaded(ground):  # noqa: F811
-    """A key, its certificate, and the one above it."""
-    assert found(ground) == 3
+    """A key, its certificate, and the two above it."""
+    assert found(ground) == 4
     assert found(ground, "-keys") == 1
-    assert found(ground, "-certs") == 2
+    assert found(ground, "-certs") == 3
     assert found(ground, "-crls") == 0
 
 
@@ -72,8 +72,8 @@ def test_certificates_are_found(ground):  # noqa: F811
         ("-fingerprint", key_fingerprint, "-sha256"): 1,
         ("-certs", "-fingerprint", key_fingerprint, "-sha256"): 0,
         ("-fingerprint", "00" * 32, "-sha256"): 0,
-        ("-alias", ground.path("p256")): 3,
-        ("-alias", ground.path("p256").rpartition("/")[2]): 3,
+        ("-alias", ground.path("p256")): 4,
+        ("-alias", ground.path("p256").rpartition("/")[2]): 4,
         ("-alias", "p256"): 0,
     }
     assert {argv: found(ground, *argv) for argv in cases} == cases
