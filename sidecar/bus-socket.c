@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
@@ -17,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <systemd/sd-daemon.h>
 
 #include "lib/file.h"
 #include "lib/log.h"
@@ -433,30 +436,75 @@ static int add_sources(BusSocket *s) {
         return r < 0 ? r : sd_event_source_set_enabled(s->turn, SD_EVENT_OFF);
 }
 
-int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
-        BusSocket *s;
-        int r;
+static int socket_alloc(BusSocket **ret, Manager *m, const char *path, Error *e) {
+        BusSocket *s = calloc(1, sizeof(*s));
 
-        assert(ret && m && path);
-
-        s = calloc(1, sizeof(*s));
         if (!s)
                 return error_set(e, -ENOMEM, "out of memory");
         s->manager = m;
         s->fd = s->epoll = -1;
         s->path = strdup(path);
-        r = s->path ? put_in_place(s, e) : error_set(e, -ENOMEM, "out of memory");
-        if (r >= 0) {
-                r = add_sources(s);
-                if (r < 0)
-                        (void) error_set(e, r, "cannot listen on %s: %s", path, strerror(-r));
+        if (!s->path) {
+                free(s);
+                return error_set(e, -ENOMEM, "out of memory");
         }
+        *ret = s;
+        return 0;
+}
+
+static int start_listening(BusSocket *s, Error *e) {
+        int r = add_sources(s);
+
+        return r < 0 ? error_set(e, r, "cannot listen on %s: %s", s->path, strerror(-r)) : 0;
+}
+
+int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
+        BusSocket *s = NULL;
+        int r;
+
+        assert(ret && m && path);
+
+        r = socket_alloc(&s, m, path, e);
+        if (r >= 0)
+                r = put_in_place(s, e);
+        if (r >= 0)
+                r = start_listening(s, e);
         if (r < 0) {
                 bus_socket_free(s);
                 return r;
         }
         *ret = s;
         return 0;
+}
+
+/* Its file is systemd's, which keeps it while we restart: callers wait in its backlog. */
+int bus_socket_inherit(BusSocket **ret, Manager *m, Error *e) {
+        struct sockaddr_un address = {};
+        socklen_t len = sizeof(address) - 1;
+        BusSocket *s = NULL;
+        int n, fd = SD_LISTEN_FDS_START, r;
+
+        n = sd_listen_fds(true);
+        if (n <= 0)
+                return n < 0 ? error_set(e, n, "LISTEN_FDS: %s", strerror(-n)) : 0;
+        if (n > 1 || sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "systemd gave %d sockets, not one Unix stream that listens", n);
+        if (getsockname(fd, (struct sockaddr *) &address, &len) < 0 ||
+            fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+                return error_set(e, -errno, "cannot use systemd's socket: %m");
+
+        r = socket_alloc(&s, m, address.sun_path, e);
+        if (r < 0)
+                return r;
+        s->fd = fd;
+        r = start_listening(s, e);
+        if (r < 0) {
+                bus_socket_free(s);
+                return r;
+        }
+        *ret = s;
+        return 1;
 }
 
 void bus_socket_free(BusSocket *s) {

@@ -20,6 +20,7 @@
 
 #include "lib/log.h"
 #include "lib/message.h"
+#include "lib/notify.h"
 #include "service/keystore/protocol.h"
 
 #define BACKLOG        16
@@ -391,17 +392,21 @@ static void accept_one(Server *s) {
 }
 
 int server_run(Server *s, int stop_fd, Error *e) {
+        uint64_t period = notify_watchdog_period();
+
         for (;;) {
                 struct pollfd fds[] = {
                         { .fd = stop_fd, .events = POLLIN },
                         { .fd = s->fd, .events = POLLIN },
                 };
 
-                if (poll(fds, 2, -1) < 0) {
+                if (poll(fds, 2, period > 0 ? (int) (period / 1000) : -1) < 0) {
                         if (errno == EINTR)
                                 continue;
                         return error_set(e, -errno, "cannot poll: %s", strerror(errno));
                 }
+                if (period > 0)
+                        notify("WATCHDOG=1");
                 if (fds[0].revents)
                         return 0;
                 if (fds[1].revents)
