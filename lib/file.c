@@ -53,8 +53,9 @@ static int check_trust(const char *path, const struct stat *st, FileTrust trust,
         if (st->st_uid != geteuid() && st->st_uid != 0)
                 return error_set(e, code, "%s belongs to uid %u, not to uid %u or root", path,
                                  (unsigned) st->st_uid, (unsigned) geteuid());
-        /* There the group's bits show the access list that lets the unit's user in. */
-        if (trust == FILE_PRIVATE && (st->st_mode & 0077) && !is_handed_over(path))
+        /* Of what systemd handed over the group's bits show the access list that lets the unit's
+         * user in. */
+        if (trust == FILE_PRIVATE && (st->st_mode & (is_handed_over(path) ? 0007 : 0077)))
                 return error_set(e, code,
                                  "%s has mode %04o: others can read it (chmod 600 %s, and treat "
                                  "the secret in it as known)",

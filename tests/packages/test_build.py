@@ -60,18 +60,31 @@ def test_completions_are_installed(unpacked, shell, script):
     assert path.read_text() == (ROOT / "cli/completion" / f"csign.{shell}").read_text()
 
 
+def verbs_of(program, *group):
+    """What csign's own help names."""
+    prefix = " ".join(["", *group])
+    return set(re.findall(rf"^ {prefix} ([a-z][a-z-]*) ", run(program, *group, "--help"), re.MULTILINE))
+
+
 def test_bash_completes_every_verb_that_help_names(unpacked):
-    """The shipped file, in a shell: from csign's own tables, so that no verb is forgotten."""
-    program = unpacked / "csign-cli/usr/bin"
+    """The shipped file, in a shell."""
+    program = unpacked / "csign-cli/usr/bin/csign"
     script = unpacked / "csign-cli/usr/share/bash-completion/completions/csign"
-    done = subprocess.run(
-        ["bash", "--norc", "-c", f". {script}; COMP_WORDS=(csign ''); COMP_CWORD=1; _csign; echo \"${{COMPREPLY[@]}}\"; "
-         "COMP_WORDS=(csign key ''); COMP_CWORD=2; _csign; echo \"${COMPREPLY[@]}\""],
-        env=base_env() | {"PATH": f"{program}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True)
-    first, second = done.stdout.splitlines()
-    verbs = set(re.findall(r"^  ([a-z][a-z-]*) ", run(program / "csign", "--help"), re.MULTILINE))
-    assert {"sign", "login", "key"} <= verbs <= set(first.split())
-    assert {"create", "list", "rotate"} <= set(second.split())
+
+    def complete(*words):
+        done = subprocess.run(
+            ["bash", "--norc", "-c", f'. {script}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _csign; '
+             'printf "%s\\n" "${COMPREPLY[@]}"', "bash", "csign", *words],
+            env=base_env() | {"PATH": f"{program.parent}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True)
+        return set(done.stdout.split())
+    verbs = verbs_of(program)
+    assert {"sign", "login", "key", "setup"} <= verbs <= complete("")
+    groups = {verb: verbs_of(program, verb) for verb in verbs}
+    assert groups["key"] > {"create", "list", "rotate"}
+    for verb, inner in groups.items():
+        if inner:
+            assert inner <= complete(verb, ""), verb
+            assert "--help" in complete(verb, min(inner), "--")
 
 
 def test_a_plain_install_works_from_any_prefix(tmp_path):
