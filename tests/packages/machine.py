@@ -146,7 +146,8 @@ class Machine:
 
     def smoke(self, script):
         """Runs debian/tests/smoke as autopkgtest does; what it has set up is for the tests that follow."""
-        self.run("mkdir", "-p", "/var/tmp/smoke")
+        self.run("mkdir", "/var/tmp/smoke")
+        self.run("mkdir", "--mode=700", "/var/tmp/kept")  # for tests that put something aside
         self.write("/var/tmp/smoke.sh", pathlib.Path(script).read_text(), "755")
         out = self.run("/var/tmp/smoke.sh", env={"AUTOPKGTEST_TMP": "/var/tmp/smoke"}, timeout=120)
         self.run("useradd", "outsider")

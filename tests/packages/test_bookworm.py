@@ -105,11 +105,11 @@ def test_another_users_program_is_in_the_evidence(machine):
 
 
 def test_a_reload_with_a_mistake_changes_nothing(machine):
-    machine.sh("cp -p /etc/csign/sidecar.conf /root/; echo 'bad = 1' >>/etc/csign/sidecar.conf")
+    machine.sh("cp -p /etc/csign/sidecar.conf /var/tmp/kept/; echo 'bad = 1' >>/etc/csign/sidecar.conf")
     assert machine.run("systemctl", "reload", SERVICE, check=False).returncode != 0
     assert machine.journal(f"_SYSTEMD_UNIT={SERVICE}", "CSIGN_METHOD=Reload", "CSIGN_ERROR=BadConfig")
     machine.sign()
-    machine.sh("mv /root/sidecar.conf /etc/csign/sidecar.conf")
+    machine.sh("mv /var/tmp/kept/sidecar.conf /etc/csign/sidecar.conf")
     machine.run("systemctl", "reload", SERVICE)
 
 
@@ -156,11 +156,11 @@ def test_a_daemon_that_hangs_is_ended_and_one_that_lives_is_not(machine):
 
 
 def test_a_configuration_that_is_wrong_is_not_tried_for_ever(machine):
-    machine.sh("cp -p /etc/csign/csign-service.conf /root/; echo 'bad = 1' >>/etc/csign/csign-service.conf")
+    machine.sh("cp -p /etc/csign/csign-service.conf /var/tmp/kept/; echo 'bad = 1' >>/etc/csign/csign-service.conf")
     assert machine.run("systemctl", "restart", "csign-service.service", check=False).returncode != 0
     assert machine.show("csign-service.service", "ActiveState") == "failed"
     assert machine.show("csign-service.service", "ExecMainStatus") == "2"
-    machine.sh("mv /root/csign-service.conf /etc/csign/; systemctl reset-failed csign-service.service;"
+    machine.sh("mv /var/tmp/kept/csign-service.conf /etc/csign/; systemctl reset-failed csign-service.service;"
                "systemctl start csign-service.service")
     machine.sign()
 
@@ -171,16 +171,16 @@ def test_a_configuration_that_is_wrong_is_not_tried_for_ever(machine):
 def without_key_file(machine):
     """The account's key and the KEK are out of reach but for the test, which hands them over."""
     machine.sh(f"""
-        cp -p /etc/csign/sidecar.conf /etc/csign/csign-keystore.conf {CREDENTIAL} /var/lib/csign-keystore/kek /root/
+        cp -p /etc/csign/sidecar.conf /etc/csign/csign-keystore.conf {CREDENTIAL} /var/lib/csign-keystore/kek /var/tmp/kept/
         sed -i /^credential/d /etc/csign/sidecar.conf
         sed -i /^kek/d /etc/csign/csign-keystore.conf
         rm {CREDENTIAL} /var/lib/csign-keystore/kek""")
     yield
     machine.sh(f"""
         rm -rf /etc/credstore /etc/credstore.encrypted
-        cp -p /root/sidecar.conf /root/csign-keystore.conf /etc/csign/
-        cp -p /root/credential.key {CREDENTIAL}
-        cp -p /root/kek /var/lib/csign-keystore/kek
+        cp -p /var/tmp/kept/sidecar.conf /var/tmp/kept/csign-keystore.conf /etc/csign/
+        cp -p /var/tmp/kept/credential.key {CREDENTIAL}
+        cp -p /var/tmp/kept/kek /var/lib/csign-keystore/kek
         systemctl restart csign-keystore.service csign-sidecar.service""")
 
 
@@ -194,8 +194,8 @@ def handed_over(machine):
 def test_systemd_hands_the_credential_and_the_kek_over(machine, without_key_file):
     machine.sh("""
         install -d -m 700 /etc/credstore
-        install -m 400 /root/credential.key /etc/credstore/csign.credential
-        install -m 400 /root/kek /etc/credstore/csign.kek""")
+        install -m 400 /var/tmp/kept/credential.key /etc/credstore/csign.credential
+        install -m 400 /var/tmp/kept/kek /etc/credstore/csign.kek""")
     assert handed_over(machine) == f"/run/credentials/{SERVICE}/csign.credential"
 
 
@@ -204,7 +204,7 @@ def test_systemd_hands_over_what_only_it_can_open(machine, without_key_file):
         install -d -m 700 /etc/credstore.encrypted
         for pair in credential.key:csign.credential kek:csign.kek; do
                 name=${pair#*:}.encrypted
-                systemd-creds encrypt --with-key=host --name=$name /root/${pair%:*} /etc/credstore.encrypted/$name
+                systemd-creds encrypt --with-key=host --name=$name /var/tmp/kept/${pair%:*} /etc/credstore.encrypted/$name
         done""")
     assert handed_over(machine) == f"/run/credentials/{SERVICE}/csign.credential.encrypted"
     assert "PRIVATE KEY" not in machine.sh("cat /etc/credstore.encrypted/csign.credential.encrypted")
@@ -229,9 +229,9 @@ def test_a_users_bus_starts_the_users_sidecar(machine):
     before = text(machine.run("csign", "keys", user="dev", env=env, check=False).stderr)
     assert "local-policy:default" in before, "the machine's sidecar has not answered"
 
-    machine.admin("account", "create", "acme/dev", "--key-out", "/root/dev.key", "--json")
+    machine.admin("account", "create", "acme/dev", "--key-out", "/var/tmp/kept/dev.key", "--json")
     account = json.loads(machine.admin("account", "show", "acme/dev", "--json").stdout)
-    machine.sh("install -o dev -m 600 /root/dev.key /var/tmp/dev.key")
+    machine.sh("install -o dev -m 600 /var/tmp/kept/dev.key /var/tmp/dev.key")
     machine.run("csign", "login", "--service", "https://localhost:8443", "--ca", "/var/tmp/smoke/service-ca.pem",
                 "--client-id", account["id"], "--key", "/var/tmp/dev.key", user="dev", env=env)
     assert "csign://acme/release" in text(machine.run("csign", "keys", user="dev", env=env).stdout)
