@@ -26,11 +26,12 @@ class Machine:
         self.process, self.leader = None, None
 
     def __enter__(self):
-        # The key store locks its memory, which nspawn allows only who may do so anyway.
+        # It ends with us, however we end.  The key store locks its memory, which nspawn allows only who may anyway.
         self.process = subprocess.Popen(
-            [tool("systemd-nspawn"), "--quiet", "--register=no", "--keep-unit", "--private-network",
-             "--volatile=overlay", "--capability=CAP_IPC_LOCK", f"--bind-ro={self.packages}:/packages", "--directory",
-             self.tree, "--boot"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            [tool("setpriv"), "--pdeathsig=TERM", tool("systemd-nspawn"), "--quiet", "--register=no", "--keep-unit",
+             "--private-network", "--volatile=overlay", "--capability=CAP_IPC_LOCK",
+             f"--bind-ro={self.packages}:/packages", "--directory", self.tree, "--boot"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             self.leader = wait_until("systemd-nspawn to start the tree's init", self._find_leader, BOOT_SECONDS)
             wait_until("the machine to be up", self._is_up, BOOT_SECONDS)
@@ -79,7 +80,8 @@ class Machine:
         options.setdefault("stdin", None if "input" in options else subprocess.DEVNULL)
         if "input" in options:
             options.pop("stdin")
-        done = subprocess.run(self.argv(argv, user, env), capture_output=True, check=False, timeout=timeout, **options)
+        done = subprocess.run(self.argv(argv, user, env), capture_output=True, check=False, timeout=timeout,
+                              start_new_session=True, **options)
         if check and done.returncode != 0:
             journal = self.run("journalctl", "--no-pager", "-n", 40, check=False)
             raise StackError(f"`{' '.join(map(str, argv))}` ended with status {done.returncode}\n{text(done.stdout)}"
@@ -103,7 +105,9 @@ class Machine:
         return text(self.run("systemctl", "show", "--value", "--property", name, unit).stdout).strip()
 
     def pid(self, unit):
-        return int(self.show(unit, "MainPID"))
+        pid = int(self.show(unit, "MainPID"))
+        assert pid > 0, f"{unit} does not run"
+        return pid
 
     def restarts(self, unit):
         return int(self.show(unit, "NRestarts"))

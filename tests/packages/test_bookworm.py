@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages on Debian 12, under its systemd: what an operator meets.  The tests share one machine, and each leaves it
-signing; the last ones upgrade, remove and purge."""
+"""The packages on Debian 12, under its systemd: what an operator meets.  The tests share one machine, and each leaves
+it signing; the last ones upgrade, remove and purge."""
 
+import contextlib
 import json
 import re
 
@@ -101,15 +102,62 @@ def test_another_users_program_is_in_the_evidence(machine):
     machine.sign()
     caller = evidence(machine)
     assert caller["exe"] == "/usr/bin/openssl"
+    assert caller["exe_sha256"] == machine.sh("sha256sum /usr/bin/openssl").split()[0]
     assert caller["uid"] == int(machine.sh("id -u signer"))
 
 
-def test_a_reload_with_a_mistake_changes_nothing(machine):
-    machine.sh("cp -p /etc/csign/sidecar.conf /var/tmp/kept/; echo 'bad = 1' >>/etc/csign/sidecar.conf")
-    assert machine.run("systemctl", "reload", SERVICE, check=False).returncode != 0
-    assert machine.journal(f"_SYSTEMD_UNIT={SERVICE}", "CSIGN_METHOD=Reload", "CSIGN_ERROR=BadConfig")
+PROBE = """
+use Errno;
+my $pid = 0 + shift;  # a number, for syscall()
+sub outcome { my ($what, $ok) = @_; print "$what=", $ok ? "yes" : $!{EPERM} || $!{EACCES} ? "denied" : "$!", "\\n"; }
+outcome("exe", readlink "/proc/$pid/exe");
+outcome("environ", open my $environ, "<", "/proc/$pid/environ");
+outcome("mem", open my $mem, "+<", "/proc/$pid/mem");
+outcome("ptrace", syscall(101, 0x4206, $pid, 0, 0) >= 0);  # PTRACE_SEIZE
+outcome("process_vm_readv", syscall(310, $pid, 0, 0, 0, 0, 0) >= 0);
+"""
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_of_its_capability_only_the_look_is_left(machine, filtered):
+    """A program in the sidecar's place, in its unit; without the unit's filter it could do what that is against."""
+    victim = machine.start("sleep", "600", user="signer")
+    pid = wait_until("the victim", lambda: machine.run("pgrep", "-x", "sleep", check=False).stdout).decode().strip()
+    machine.write("/etc/probe", PROBE)
+    machine.write(f"/etc/systemd/system/{SERVICE}.d/probe.conf", f"""[Service]
+Type=oneshot
+Restart=no
+ExecStart=
+ExecStart=/usr/bin/perl /etc/probe {pid}
+SyslogIdentifier=probe-{filtered}
+{"" if filtered else "SystemCallFilter="}
+""")
+    try:
+        machine.sh(f"systemctl daemon-reload; systemctl restart {SERVICE}")
+    finally:
+        machine.sh(f"kill {pid}; rm -r /etc/systemd/system/{SERVICE}.d; systemctl daemon-reload;"
+                   f"systemctl stop {SERVICE}")
+        victim.communicate()
+    seen = dict(e["MESSAGE"].split("=") for e in machine.journal(f"SYSLOG_IDENTIFIER=probe-{filtered}"))
+    able = "denied" if filtered else "yes"
+    assert seen == {"exe": "yes", "environ": "denied", "mem": "denied", "ptrace": able, "process_vm_readv": able}
     machine.sign()
-    machine.sh("mv /var/tmp/kept/sidecar.conf /etc/csign/sidecar.conf")
+
+
+@contextlib.contextmanager
+def mistake_in(machine, path):
+    machine.sh(f"cp -p {path} /var/tmp/kept/good.conf; echo 'bad = 1' >>{path}")
+    try:
+        yield
+    finally:
+        machine.sh(f"mv /var/tmp/kept/good.conf {path}")
+
+
+def test_a_reload_with_a_mistake_changes_nothing(machine):
+    with mistake_in(machine, "/etc/csign/sidecar.conf"):
+        assert machine.run("systemctl", "reload", SERVICE, check=False).returncode != 0
+        assert machine.journal(f"_SYSTEMD_UNIT={SERVICE}", "CSIGN_METHOD=Reload", "CSIGN_ERROR=BadConfig")
+        machine.sign()
     machine.run("systemctl", "reload", SERVICE)
 
 
@@ -136,7 +184,7 @@ def test_a_crashed_daemon_is_back(machine, unit):
 def test_a_daemon_that_hangs_is_ended_and_one_that_lives_is_not(machine):
     for unit in UNITS:
         machine.write(f"/etc/systemd/system/{unit}.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
-    machine.run("systemctl", "daemon-reload")
+    machine.sh("echo 'event-loops = 3' >>/etc/csign/csign-service.conf; systemctl daemon-reload")
     machine.run("systemctl", "restart", *UNITS)
     before = {unit: machine.restarts(unit) for unit in UNITS}
     for unit in UNITS:
@@ -156,12 +204,11 @@ def test_a_daemon_that_hangs_is_ended_and_one_that_lives_is_not(machine):
 
 
 def test_a_configuration_that_is_wrong_is_not_tried_for_ever(machine):
-    machine.sh("cp -p /etc/csign/csign-service.conf /var/tmp/kept/; echo 'bad = 1' >>/etc/csign/csign-service.conf")
-    assert machine.run("systemctl", "restart", "csign-service.service", check=False).returncode != 0
-    assert machine.show("csign-service.service", "ActiveState") == "failed"
-    assert machine.show("csign-service.service", "ExecMainStatus") == "2"
-    machine.sh("mv /var/tmp/kept/csign-service.conf /etc/csign/; systemctl reset-failed csign-service.service;"
-               "systemctl start csign-service.service")
+    with mistake_in(machine, "/etc/csign/csign-service.conf"):
+        assert machine.run("systemctl", "restart", "csign-service.service", check=False).returncode != 0
+        assert machine.show("csign-service.service", "ActiveState") == "failed"
+        assert machine.show("csign-service.service", "ExecMainStatus") == "2"
+    machine.run("systemctl", "start", "csign-service.service")
     machine.sign()
 
 
@@ -171,9 +218,10 @@ def test_a_configuration_that_is_wrong_is_not_tried_for_ever(machine):
 def without_key_file(machine):
     """The account's key and the KEK are out of reach but for the test, which hands them over."""
     machine.sh(f"""
-        cp -p /etc/csign/sidecar.conf /etc/csign/csign-keystore.conf {CREDENTIAL} /var/lib/csign-keystore/kek /var/tmp/kept/
-        sed -i /^credential/d /etc/csign/sidecar.conf
-        sed -i /^kek/d /etc/csign/csign-keystore.conf
+        cd /etc/csign
+        cp -p sidecar.conf csign-keystore.conf {CREDENTIAL} /var/lib/csign-keystore/kek /var/tmp/kept/
+        sed -i /^credential/d sidecar.conf
+        sed -i /^kek/d csign-keystore.conf
         rm {CREDENTIAL} /var/lib/csign-keystore/kek""")
     yield
     machine.sh(f"""
@@ -202,9 +250,10 @@ def test_systemd_hands_the_credential_and_the_kek_over(machine, without_key_file
 def test_systemd_hands_over_what_only_it_can_open(machine, without_key_file):
     machine.sh("""
         install -d -m 700 /etc/credstore.encrypted
+        cd /etc/credstore.encrypted
         for pair in credential.key:csign.credential kek:csign.kek; do
                 name=${pair#*:}.encrypted
-                systemd-creds encrypt --with-key=host --name=$name /var/tmp/kept/${pair%:*} /etc/credstore.encrypted/$name
+                systemd-creds encrypt --with-key=host --name=$name /var/tmp/kept/${pair%:*} $name
         done""")
     assert handed_over(machine) == f"/run/credentials/{SERVICE}/csign.credential.encrypted"
     assert "PRIVATE KEY" not in machine.sh("cat /etc/credstore.encrypted/csign.credential.encrypted")
@@ -235,8 +284,8 @@ def test_a_users_bus_starts_the_users_sidecar(machine):
     machine.run("csign", "login", "--service", "https://localhost:8443", "--ca", "/var/tmp/smoke/service-ca.pem",
                 "--client-id", account["id"], "--key", "/var/tmp/dev.key", user="dev", env=env)
     assert "csign://acme/release" in text(machine.run("csign", "keys", user="dev", env=env).stdout)
-    active = machine.run("systemctl", "--user", "is-active", "csign-sidecar.service", "csign-sidecar.socket", user="dev",
-                         env=env)
+    active = machine.run("systemctl", "--user", "is-active", "csign-sidecar.service", "csign-sidecar.socket",
+                         user="dev", env=env)
     assert text(active.stdout).split() == ["active", "active"]
     assert text(machine.run("stat", "-c", "%U", f"/run/user/{uid}/csign/sidecar.sock").stdout) == "dev\n"
 

@@ -75,7 +75,8 @@ def test_bash_completes_every_verb_that_help_names(unpacked):
         done = subprocess.run(
             ["bash", "--norc", "-c", f'. {script}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _csign; '
              'printf "%s\\n" "${COMPREPLY[@]}"', "bash", "csign", *words],
-            env=base_env() | {"PATH": f"{program.parent}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True)
+            env=base_env() | {"PATH": f"{program.parent}:{os.environ['PATH']}"}, capture_output=True, text=True,
+            check=True)
         return set(done.stdout.split())
     verbs = verbs_of(program)
     assert {"sign", "login", "key", "setup"} <= verbs <= complete("")
