@@ -29,7 +29,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/log.h"
-#include "lib/notify.h"
+#include "lib/supervisor.h"
 #include "lib/worker.h"
 #include "service/listen.h"
 #include "service/metrics.h"
@@ -597,7 +597,7 @@ static void on_signal(evutil_socket_t number, short events, void *arg) {
         Server *s = arg;
 
         log_line(LOG_NOTICE, "stopping", "SIGNAL", strsignal((int) number), NULL);
-        notify("STOPPING=1");
+        supervisor_notify("STOPPING=1");
         for (unsigned i = 1; i < s->n_loops; i++)
                 done_queue_post(s->loops[i].done, &s->loops[i].stop);
         loop_stop(&s->loops[0]);
@@ -621,14 +621,14 @@ static void on_watchdog(evutil_socket_t fd, short events, void *arg) {
 
         if (atomic_load(&s->beats) < s->n_loops - 1)
                 return;
-        notify("WATCHDOG=1");
+        supervisor_notify("WATCHDOG=1");
         atomic_store(&s->beats, 0);
         for (unsigned i = 1; i < s->n_loops; i++)
                 done_queue_post(s->loops[i].done, &s->loops[i].beat);
 }
 
 static int watch_loops(Server *s, struct event **ret, Error *e) {
-        uint64_t period = notify_watchdog_period();
+        uint64_t period = supervisor_watchdog_period();
         const struct timeval tv = { .tv_sec = (time_t) (period / 1000000),
                                     .tv_usec = (suseconds_t) (period % 1000000) };
 
@@ -660,7 +660,7 @@ static void say_ready(const Server *s, int fd) {
         listen_address(s->listen_fd, address);
         log_line(LOG_NOTICE, "ready", "ADDRESS", address, "ISSUER", s->service->config.issuer,
                  NULL);
-        notify("READY=1");
+        supervisor_notify("READY=1");
         if (fd < 0)
                 return;
         snprintf(line, sizeof(line), "READY %s\n", address);

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
@@ -19,10 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "lib/file.h"
 #include "lib/log.h"
+#include "lib/supervisor.h"
 #include "sidecar/bus.h"
 
 #define CONNECTIONS_MAX     1024
@@ -482,16 +480,12 @@ int bus_socket_inherit(BusSocket **ret, Manager *m, Error *e) {
         struct sockaddr_un address = {};
         socklen_t len = sizeof(address) - 1;
         BusSocket *s = NULL;
-        int n, fd = SD_LISTEN_FDS_START, r;
+        int fd, r;
 
-        n = sd_listen_fds(true);
-        if (n <= 0)
-                return n < 0 ? error_set(e, n, "LISTEN_FDS: %s", strerror(-n)) : 0;
-        if (n > 1 || sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0)
-                return error_set(e, -CSIGN_E_BAD_CONFIG,
-                                 "systemd gave %d sockets, not one Unix stream that listens", n);
-        if (getsockname(fd, (struct sockaddr *) &address, &len) < 0 ||
-            fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        fd = supervisor_socket(SOCK_STREAM);
+        if (fd < 0)
+                return 0;
+        if (getsockname(fd, (struct sockaddr *) &address, &len) < 0)
                 return error_set(e, -errno, "cannot use systemd's socket: %m");
 
         r = socket_alloc(&s, m, address.sun_path, e);

@@ -20,7 +20,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/macro.h"
-#include "lib/notify.h"
+#include "lib/supervisor.h"
 #include "service/keystore/builtin.h"
 #include "service/keystore/kek.h"
 #include "service/keystore/memory.h"
@@ -181,7 +181,7 @@ static void say_ready(const Config *c, MemoryLock locked, unsigned threads) {
         log_line(LOG_NOTICE, "ready", "SOCKET", c->socket, "THREADS", text, "MEMORY_LOCKED",
                  words[locked], "VERSION", CSIGN_VERSION, NULL);
 
-        notify("READY=1");
+        supervisor_notify("READY=1");
         if (arg_ready_fd >= 0) {
                 dprintf(arg_ready_fd, "READY\n");
                 close(arg_ready_fd);
@@ -238,7 +238,7 @@ static int serve(Error *e) {
 
         say_ready(&config, options.locked, options.threads);
         r = server_run(server, stop_fd, e);
-        notify("STOPPING=1");
+        supervisor_notify("STOPPING=1");
         if (r == 0)
                 log_line(LOG_NOTICE, "ending", NULL);
         return r;

@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/notify.h"
+#include "lib/supervisor.h"
 #include "tests/unit/test.h"
 
-static char path[] = "/tmp/csign-test-notify-XXXXXX";
+static char path[] = "/tmp/csign-test-supervisor-XXXXXX";
 
 static int listen_at(const char *name) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -28,14 +29,14 @@ static void systemd_hears_it_by_path_and_by_abstract_name(void **state) {
         char abstract[64], file[64];
         const char *const names[] = { abstract, file };
 
-        snprintf(abstract, sizeof(abstract), "@csign-test-notify-%d", getpid());
+        snprintf(abstract, sizeof(abstract), "@csign-test-supervisor-%d", getpid());
         snprintf(file, sizeof(file), "%s/socket", path);
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 int fd = listen_at(names[i]);
                 char said[32] = "";
 
                 assert_int_equal(setenv("NOTIFY_SOCKET", names[i], 1), 0);
-                notify("READY=1");
+                supervisor_notify("READY=1");
                 assert_int_equal(recv(fd, said, sizeof(said) - 1, 0), strlen("READY=1"));
                 assert_string_equal(said, "READY=1");
                 (void) close(fd);
@@ -51,13 +52,13 @@ static void without_a_socket_nothing_happens(void **state) {
         far[0] = '/';
         far[sizeof(far) - 1] = '\0';
         (void) unsetenv("NOTIFY_SOCKET");
-        notify("READY=1");
+        supervisor_notify("READY=1");
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 assert_int_equal(setenv("NOTIFY_SOCKET", names[i], 1), 0);
-                notify("READY=1");
+                supervisor_notify("READY=1");
         }
         assert_int_equal(setenv("NOTIFY_SOCKET", far, 1), 0);
-        notify("READY=1");
+        supervisor_notify("READY=1");
         (void) unsetenv("NOTIFY_SOCKET");
 }
 
@@ -87,8 +88,44 @@ static void the_watchdog_is_fed_twice_as_often_as_it_waits(void **state) {
                         (void) setenv("WATCHDOG_USEC", cases[i].usec, 1);
                 if (cases[i].pid)
                         (void) setenv("WATCHDOG_PID", cases[i].pid, 1);
-                assert_int_equal(notify_watchdog_period(), cases[i].expect);
+                assert_int_equal(supervisor_watchdog_period(), cases[i].expect);
         }
+}
+
+/* In a child, where descriptor 3 is free to be what systemd makes it. */
+static int inherited(int type, const char *fds, bool ours) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int status;
+        pid_t pid;
+
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                char self[16];
+                int fd = socket(AF_UNIX, type, 0);
+
+                snprintf(self, sizeof(self), "%d", ours ? getpid() : getppid());
+                if (bind(fd, (const struct sockaddr *) &address, sizeof(sa_family_t)) < 0 ||
+                    (type != SOCK_DGRAM && listen(fd, 1) < 0) || (fd != 3 && dup2(fd, 3) < 0))
+                        _exit(100);
+                (void) setenv("LISTEN_PID", self, 1);
+                (void) setenv("LISTEN_FDS", fds, 1);
+                fd = supervisor_socket(SOCK_SEQPACKET);
+                _exit(fd < 0 ? 1 : supervisor_socket(SOCK_SEQPACKET) < 0 ? fd : 101);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void systemds_socket_is_taken_once_if_it_is_what_was_wanted(void **state) {
+        assert_int_equal(supervisor_socket(SOCK_SEQPACKET), -1);
+        assert_int_equal(inherited(SOCK_SEQPACKET, "1", true), 3);
+        assert_int_equal(inherited(SOCK_SEQPACKET, "1", false), 1);
+        assert_int_equal(inherited(SOCK_SEQPACKET, "2", true), 1);
+        assert_int_equal(inherited(SOCK_SEQPACKET, "", true), 1);
+        assert_int_equal(inherited(SOCK_STREAM, "1", true), 1);
+        assert_int_equal(inherited(SOCK_DGRAM, "1", true), 1);
 }
 
 static int make_folder(void **state) {
@@ -104,6 +141,7 @@ int main(void) {
                 cmocka_unit_test(systemd_hears_it_by_path_and_by_abstract_name),
                 cmocka_unit_test(without_a_socket_nothing_happens),
                 cmocka_unit_test(the_watchdog_is_fed_twice_as_often_as_it_waits),
+                cmocka_unit_test(systemds_socket_is_taken_once_if_it_is_what_was_wanted),
         };
 
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
