@@ -2,7 +2,7 @@
 # bash completion for csign.  Verbs and options are asked of csign's own --help, so they cannot be stale.
 
 _csign_verbs() {
-        csign --help 2>/dev/null | sed -n -e 's/^  \([a-z][a-z-]*\) .*/\1/p' -e 's/^    \([a-z -]*\)  ARGS.*/\1/p'
+        csign --help 2>/dev/null | sed -n -e 's/^  \([a-z][a-z-]*\) .*/\1/p' -e 's/^    \([a-z][a-z -]*\)$/\1/p'
 }
 
 _csign_group_verbs() {

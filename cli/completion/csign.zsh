@@ -21,7 +21,7 @@ _csign() {
 
         if (( CURRENT == 2 )); then
                 verbs=(${(f)"$(csign --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .\{2,\}  \(.*\)/\1:\2/p')"})
-                verbs+=(${=$(csign --help 2>/dev/null | sed -n 's/^    \([a-z -]*\)  ARGS.*/\1/p')})
+                verbs+=(${=$(csign --help 2>/dev/null | sed -n 's/^    \([a-z][a-z -]*\)$/\1/p')})
                 _describe verb verbs
         elif [[ ${words[CURRENT]} == -* ]]; then
                 options=(${(f)"$(csign $verb --help 2>/dev/null |
