@@ -18,6 +18,28 @@ static void closep(int *fd) {
                 close(*fd);
 }
 
+/* systemd lets nobody but the unit's user into that folder. */
+static bool is_handed_over(const char *path) {
+        const char *folder = secure_getenv("CREDENTIALS_DIRECTORY");
+        size_t n = folder ? strlen(folder) : 0;
+
+        return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/' &&
+               !strchr(path + n + 1, '/');
+}
+
+bool file_handed_over(const char *name, char ret[static PATH_MAX]) {
+        static const char *const forms[] = { "", ".encrypted" };
+        const char *folder = secure_getenv("CREDENTIALS_DIRECTORY");
+
+        for (size_t i = 0; folder && i < ELEMENTSOF(forms); i++) {
+                int n = snprintf(ret, PATH_MAX, "%s/%s%s", folder, name, forms[i]);
+
+                if (n < PATH_MAX && access(ret, F_OK) == 0)
+                        return true;
+        }
+        return false;
+}
+
 /* Says no to a file that somebody else could have written, or could read. */
 static int check_trust(const char *path, const struct stat *st, FileTrust trust, Error *e) {
         int code = trust == FILE_PRIVATE ? -CSIGN_E_BAD_CREDENTIAL : -CSIGN_E_BAD_CONFIG;
@@ -31,7 +53,9 @@ static int check_trust(const char *path, const struct stat *st, FileTrust trust,
         if (st->st_uid != geteuid() && st->st_uid != 0)
                 return error_set(e, code, "%s belongs to uid %u, not to uid %u or root", path,
                                  (unsigned) st->st_uid, (unsigned) geteuid());
-        if (trust == FILE_PRIVATE && (st->st_mode & 0077))
+        /* Of what systemd handed over the group's bits show the access list that lets the unit's
+         * user in. */
+        if (trust == FILE_PRIVATE && (st->st_mode & (is_handed_over(path) ? 0007 : 0077)))
                 return error_set(e, code,
                                  "%s has mode %04o: others can read it (chmod 600 %s, and treat "
                                  "the secret in it as known)",

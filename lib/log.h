@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The daemons' log: one line a fact on stderr, with fields behind the words.  lib never logs;
- * provider and pkcs11 never do.  A failure is logged once, where the request ends. */
+/* The daemons' log: one line a fact on stderr, with fields behind the words.  Where stderr is the
+ * journal, they are fields of the entry too: REQUEST_ID as it is, each other NAME as CSIGN_NAME.
+ * lib never logs; provider and pkcs11 never do.  A failure is logged once, where the request ends.
+ */
 
 #include "lib/error.h"
 

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ typedef struct Place {
         PlaceType type;
         char *address;    /* as the user writes it */
         const char *rest; /* of the address: the socket's path, the bus's address */
+        bool guessed;     /* nobody gave an address: one of several places to look in */
 } Place;
 
 typedef struct Link {
@@ -164,6 +166,8 @@ static int places_default(SidecarBus *b, Error *e) {
                 r = place_add(b, "unix:path=/run/csign/sidecar.sock", e);
         if (r >= 0)
                 r = place_add(b, "system", e);
+        for (size_t i = 0; i < b->n_places; i++)
+                b->places[i].guessed = true;
         return r;
 }
 
@@ -390,13 +394,29 @@ static int ask_bus(sd_bus *bus, uint64_t timeout_usec, const char *method, const
         return r < 0 && was_not_delivered(&error) ? -ENOENT : r;
 }
 
+/* The user's bus starts a sidecar for anybody; without a grant of the user's own it could only
+ * stand before the machine's. */
+static bool user_has_grant(void) {
+        const char *config = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
+        char path[PATH_MAX];
+        int n = -1;
+
+        if (config && *config == '/')
+                n = snprintf(path, sizeof(path), "%s/csign/sidecar.conf", config);
+        else if (home && *home == '/')
+                n = snprintf(path, sizeof(path), "%s/.config/csign/sidecar.conf", home);
+        return n > 0 && n < (int) sizeof(path) && access(path, F_OK) == 0;
+}
+
 /* Whether the bus has a sidecar, or can start one: buses start only what has a service file. */
-static int find_service(sd_bus *bus, uint64_t timeout_usec) {
+static int find_service(sd_bus *bus, const Place *p, uint64_t timeout_usec) {
         int r;
 
         r = ask_bus(bus, timeout_usec, "GetNameOwner", "s", SIDECAR_NAME);
         if (r != -ENOENT)
                 return r;
+        if (p->type == PLACE_USER_BUS && p->guessed && !user_has_grant())
+                return -ENOENT;
         return ask_bus(bus, timeout_usec, "StartServiceByName", "su", SIDECAR_NAME, (uint32_t) 0);
 }
 
@@ -424,7 +444,7 @@ static int link_open(Link **ret, const Place *p, uint64_t timeout_usec) {
         if (r >= 0)
                 r = wait_ready(bus, now_usec() + timeout_usec);
         if (r >= 0 && p->type != PLACE_SOCKET)
-                r = find_service(bus, timeout_usec);
+                r = find_service(bus, p, timeout_usec);
         if (r < 0)
                 return r;
 

@@ -29,6 +29,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/log.h"
+#include "lib/supervisor.h"
 #include "lib/worker.h"
 #include "service/listen.h"
 #include "service/metrics.h"
@@ -54,6 +55,7 @@ typedef struct Server {
         unsigned n_loops;
         Loop *loops;
         atomic_int large_left; /* of LARGE_MAX */
+        atomic_uint beats;     /* loops that have answered the watchdog */
 } Server;
 
 struct Loop {
@@ -66,7 +68,7 @@ struct Loop {
         pthread_t thread;
         size_t connections, exchanges;
         bool stopping;
-        Done stop;
+        Done stop, beat;
 };
 
 /* Lives as long as its SSL object. */
@@ -515,6 +517,12 @@ static void loop_stop(void *arg) {
         event_base_loopexit(l->base, l->exchanges == 0 ? NULL : &limit);
 }
 
+static void loop_beat(void *arg) {
+        Loop *l = arg;
+
+        atomic_fetch_add(&l->server->beats, 1);
+}
+
 static int loop_listen(Loop *l, Error *e) {
         struct evhttp_bound_socket *bound;
         int fd;
@@ -540,6 +548,7 @@ static int loop_init(Loop *l, Server *s, Error *e) {
 
         l->server = s;
         l->stop = (Done){ .fn = loop_stop, .arg = l };
+        l->beat = (Done){ .fn = loop_beat, .arg = l };
         l->base = event_base_new();
         l->http = l->base ? evhttp_new(l->base) : NULL;
         if (!l->http)
@@ -588,6 +597,7 @@ static void on_signal(evutil_socket_t number, short events, void *arg) {
         Server *s = arg;
 
         log_line(LOG_NOTICE, "stopping", "SIGNAL", strsignal((int) number), NULL);
+        supervisor_notify("STOPPING=1");
         for (unsigned i = 1; i < s->n_loops; i++)
                 done_queue_post(s->loops[i].done, &s->loops[i].stop);
         loop_stop(&s->loops[0]);
@@ -601,6 +611,33 @@ static int watch_signals(Server *s, struct event *events[static 2], Error *e) {
                 if (!events[i] || event_add(events[i], NULL) < 0)
                         return error_set(e, -ENOMEM, "cannot watch signals");
         }
+        return 0;
+}
+
+/* In the first loop.  A loop that has not answered since the last time keeps the watchdog waiting
+ * for all of them. */
+static void on_watchdog(evutil_socket_t fd, short events, void *arg) {
+        Server *s = arg;
+
+        if (atomic_load(&s->beats) < s->n_loops - 1)
+                return;
+        supervisor_notify("WATCHDOG=1");
+        atomic_store(&s->beats, 0);
+        for (unsigned i = 1; i < s->n_loops; i++)
+                done_queue_post(s->loops[i].done, &s->loops[i].beat);
+}
+
+static int watch_loops(Server *s, struct event **ret, Error *e) {
+        uint64_t period = supervisor_watchdog_period();
+        const struct timeval tv = { .tv_sec = (time_t) (period / 1000000),
+                                    .tv_usec = (suseconds_t) (period % 1000000) };
+
+        if (period == 0)
+                return 0;
+        atomic_store(&s->beats, s->n_loops - 1);
+        *ret = event_new(s->loops[0].base, -1, EV_PERSIST, on_watchdog, s);
+        if (!*ret || event_add(*ret, &tv) < 0)
+                return error_set(e, -ENOMEM, "cannot watch the event loops");
         return 0;
 }
 
@@ -623,6 +660,7 @@ static void say_ready(const Server *s, int fd) {
         listen_address(s->listen_fd, address);
         log_line(LOG_NOTICE, "ready", "ADDRESS", address, "ISSUER", s->service->config.issuer,
                  NULL);
+        supervisor_notify("READY=1");
         if (fd < 0)
                 return;
         snprintf(line, sizeof(line), "READY %s\n", address);
@@ -632,11 +670,13 @@ static void say_ready(const Server *s, int fd) {
 }
 
 static int serve(Server *s, int ready_fd, Error *e) {
-        struct event *signals[2] = {};
+        struct event *signals[2] = {}, *watchdog = NULL;
         unsigned started = 0;
         int r;
 
         r = watch_signals(s, signals, e);
+        if (r >= 0)
+                r = watch_loops(s, &watchdog, e);
         if (r >= 0)
                 r = start_threads(s, &started, e);
         if (r >= 0) {
@@ -651,6 +691,8 @@ static int serve(Server *s, int ready_fd, Error *e) {
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 if (signals[i])
                         event_free(signals[i]);
+        if (watchdog)
+                event_free(watchdog);
         return r;
 }
 

@@ -20,6 +20,7 @@
 
 #include "lib/file.h"
 #include "lib/log.h"
+#include "lib/supervisor.h"
 #include "sidecar/bus.h"
 
 #define CONNECTIONS_MAX     1024
@@ -433,30 +434,71 @@ static int add_sources(BusSocket *s) {
         return r < 0 ? r : sd_event_source_set_enabled(s->turn, SD_EVENT_OFF);
 }
 
-int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
-        BusSocket *s;
-        int r;
+static int socket_alloc(BusSocket **ret, Manager *m, const char *path, Error *e) {
+        BusSocket *s = calloc(1, sizeof(*s));
 
-        assert(ret && m && path);
-
-        s = calloc(1, sizeof(*s));
         if (!s)
                 return error_set(e, -ENOMEM, "out of memory");
         s->manager = m;
         s->fd = s->epoll = -1;
         s->path = strdup(path);
-        r = s->path ? put_in_place(s, e) : error_set(e, -ENOMEM, "out of memory");
-        if (r >= 0) {
-                r = add_sources(s);
-                if (r < 0)
-                        (void) error_set(e, r, "cannot listen on %s: %s", path, strerror(-r));
+        if (!s->path) {
+                free(s);
+                return error_set(e, -ENOMEM, "out of memory");
         }
+        *ret = s;
+        return 0;
+}
+
+static int start_listening(BusSocket *s, Error *e) {
+        int r = add_sources(s);
+
+        return r < 0 ? error_set(e, r, "cannot listen on %s: %s", s->path, strerror(-r)) : 0;
+}
+
+int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e) {
+        BusSocket *s = NULL;
+        int r;
+
+        assert(ret && m && path);
+
+        r = socket_alloc(&s, m, path, e);
+        if (r >= 0)
+                r = put_in_place(s, e);
+        if (r >= 0)
+                r = start_listening(s, e);
         if (r < 0) {
                 bus_socket_free(s);
                 return r;
         }
         *ret = s;
         return 0;
+}
+
+/* Its file is systemd's, which keeps it while we restart: callers wait in its backlog. */
+int bus_socket_inherit(BusSocket **ret, Manager *m, Error *e) {
+        struct sockaddr_un address = {};
+        socklen_t len = sizeof(address) - 1;
+        BusSocket *s = NULL;
+        int fd, r;
+
+        fd = supervisor_socket(SOCK_STREAM);
+        if (fd < 0)
+                return 0;
+        if (getsockname(fd, (struct sockaddr *) &address, &len) < 0)
+                return error_set(e, -errno, "cannot use systemd's socket: %m");
+
+        r = socket_alloc(&s, m, address.sun_path, e);
+        if (r < 0)
+                return r;
+        s->fd = fd;
+        r = start_listening(s, e);
+        if (r < 0) {
+                bus_socket_free(s);
+                return r;
+        }
+        *ret = s;
+        return 1;
 }
 
 void bus_socket_free(BusSocket *s) {

@@ -35,7 +35,9 @@ int method_history(sd_bus_message *m, Peer *p);
 /* ---- a plain socket: every connection is a peer ---- */
 
 int bus_socket_new(BusSocket **ret, Manager *m, const char *path, Error *e);
-void bus_socket_free(BusSocket *s); /* and removes it */
+/* Takes the one that systemd listens on for us (csign-sidecar.socket).  1, or 0: there is none. */
+int bus_socket_inherit(BusSocket **ret, Manager *m, Error *e);
+void bus_socket_free(BusSocket *s); /* and removes it, if it was made here */
 const char *bus_socket_path(const BusSocket *s);
 
 /* ---- a name on a bus ---- */

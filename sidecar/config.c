@@ -107,6 +107,18 @@ void sidecar_config_done(SidecarConfig *c) {
         sidecar_config_init(c);
 }
 
+/* What systemd handed over is preferred to a file beside the configuration. */
+static int default_credential(const char *dir, char **credential) {
+        char path[PATH_MAX];
+
+        if (*credential)
+                return 0;
+        if (!file_handed_over("csign.credential", path))
+                snprintf(path, sizeof(path), "%s/credential.key", dir);
+        *credential = strdup(path);
+        return *credential ? 0 : -ENOMEM;
+}
+
 int sidecar_config_load(SidecarConfig *ret, const char *dir, Error *e) {
         _cleanup_(sidecar_config_done) SidecarConfig c;
         _cleanup_(config_closep) ConfigFile *file = NULL;
@@ -126,10 +138,9 @@ int sidecar_config_load(SidecarConfig *ret, const char *dir, Error *e) {
         r = config_finish(file, e);
         if (r < 0)
                 return r;
-        if (!c.credential && asprintf(&c.credential, "%s/credential.key", dir) < 0) {
-                c.credential = NULL;
-                return error_set(e, -ENOMEM, "out of memory");
-        }
+        r = default_credential(dir, &c.credential);
+        if (r < 0)
+                return error_set(e, r, "out of memory");
 
         *ret = c;
         sidecar_config_init(&c);

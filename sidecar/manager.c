@@ -101,6 +101,9 @@ static int open_socket(Manager *m, Error *e) {
         char *path = NULL;
         int r;
 
+        r = bus_socket_inherit(&m->socket, m, e);
+        if (r != 0)
+                return r;
         if (given)
                 return bus_socket_new(&m->socket, m, given, e);
         r = default_socket(m->options.grant, &path, e);
@@ -159,6 +162,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         Manager *m = userdata;
 
         log_line(LOG_NOTICE, "stopping", NULL);
+        (void) sd_notify(false, "STOPPING=1");
         unblock_signals();
         finish_calls(m);
         return sd_event_exit(m->event, 0);
@@ -247,6 +251,8 @@ static int set_up_loop(Manager *m, Error *e) {
                 r = sd_event_add_signal(m->event, NULL, SIGINT, on_signal, m);
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGHUP, on_hangup, m);
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->event, true);
         if (r < 0)
                 return error_set(e, r, "cannot make an event loop: %s", strerror(-r));
 

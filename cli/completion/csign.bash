@@ -2,7 +2,7 @@
 # bash completion for csign.  Verbs and options are asked of csign's own --help, so they cannot be stale.
 
 _csign_verbs() {
-        csign --help 2>/dev/null | sed -n -e 's/^  \([a-z][a-z-]*\) .*/\1/p' -e 's/^    \([a-z -]*\)  ARGS.*/\1/p'
+        csign --help 2>/dev/null | sed -n -e 's/^  \([a-z][a-z-]*\) .*/\1/p' -e 's/^    \([a-z][a-z -]*\)$/\1/p'
 }
 
 _csign_group_verbs() {
@@ -22,7 +22,7 @@ _csign_admin_keys() {
 }
 
 _csign() {
-        local cur prev cword
+        local cur prev cword group
         local -a words verb
 
         # A URI has colons in it, at which readline would break the word.
@@ -34,15 +34,13 @@ _csign() {
         fi
         verb=("${words[1]}")
 
-        case ${words[1]} in
-        tsg | key | account | ca | cert | audit | setup)
+        if ((cword > 1)) && group=$(_csign_group_verbs "${words[1]}") && [[ $group ]]; then
                 if ((cword == 2)); then
-                        mapfile -t COMPREPLY < <(compgen -W "$(_csign_group_verbs "${words[1]}") --help" -- "$cur")
+                        mapfile -t COMPREPLY < <(compgen -W "$group --help" -- "$cur")
                         [[ ${words[1]} == cert && ${#COMPREPLY[@]} -eq 0 ]] || return
                 fi
                 verb+=("${words[2]}")
-                ;;
-        esac
+        fi
 
         if ((cword == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_verbs) --help --version" -- "$cur")

@@ -3,25 +3,25 @@
 # zsh completion for csign.  Verbs and options are asked of csign's own --help, so they cannot be stale.
 
 _csign() {
-        local -a verbs options keys verb
+        local -a verbs options keys verb group
         local help
 
         verb=(${words[2]})
-        case ${words[2]} in
-        (tsg|key|account|ca|cert|audit|setup)
+        if (( CURRENT > 2 )); then
+                group=(${(f)"$(csign ${words[2]} --help 2>/dev/null |
+                        sed -n "s/^  ${words[2]} \([a-z][a-z-]*\) [^ ]* *\(.*\)/\1:\2/p")"})
+        fi
+        if (( $#group )); then
                 if (( CURRENT == 3 )); then
-                        verbs=(${(f)"$(csign ${words[2]} --help 2>/dev/null |
-                                sed -n "s/^  ${words[2]} \([a-z][a-z-]*\) [^ ]* *\(.*\)/\1:\2/p")"})
-                        _describe verb verbs
+                        _describe verb group
                         return
                 fi
                 verb+=(${words[3]})
-                ;;
-        esac
+        fi
 
         if (( CURRENT == 2 )); then
                 verbs=(${(f)"$(csign --help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .\{2,\}  \(.*\)/\1:\2/p')"})
-                verbs+=(${=$(csign --help 2>/dev/null | sed -n 's/^    \([a-z -]*\)  ARGS.*/\1/p')})
+                verbs+=(${=$(csign --help 2>/dev/null | sed -n 's/^    \([a-z][a-z -]*\)$/\1/p')})
                 _describe verb verbs
         elif [[ ${words[CURRENT]} == -* ]]; then
                 options=(${(f)"$(csign $verb --help 2>/dev/null |

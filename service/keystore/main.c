@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/macro.h"
+#include "lib/supervisor.h"
 #include "service/keystore/builtin.h"
 #include "service/keystore/kek.h"
 #include "service/keystore/memory.h"
@@ -42,7 +44,7 @@ typedef struct Config {
 
 static const ConfigItem config_items[] = {
         { "socket", config_path, offsetof(Config, socket), CONFIG_REQUIRED },
-        { "kek", config_path, offsetof(Config, kek), CONFIG_REQUIRED },
+        { "kek", config_path, offsetof(Config, kek) },
         { "service-user", config_string, offsetof(Config, service_user) },
         { "cache-keys", config_unsigned, offsetof(Config, cache_keys) },
         { "threads", config_unsigned, offsetof(Config, threads) },
@@ -68,6 +70,18 @@ static void usage(FILE *out) {
 
 /* -- configuration -- */
 
+static int default_kek(const char *path, Config *c, Error *e) {
+        char handed_over[PATH_MAX];
+
+        if (c->kek)
+                return 0;
+        if (!file_handed_over("csign.kek", handed_over))
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "%s: kek is missing, and systemd handed no csign.kek over", path);
+        c->kek = strdup(handed_over);
+        return c->kek ? 0 : -ENOMEM;
+}
+
 static int load_config(const char *path, Config *ret, Error *e) {
         _cleanup_(config_closep) ConfigFile *f = NULL;
         int r;
@@ -84,6 +98,9 @@ static int load_config(const char *path, Config *ret, Error *e) {
         if (r < 0)
                 return r;
 
+        r = default_kek(path, ret, e);
+        if (r < 0)
+                return r;
         if (ret->cache_keys < 1)
                 return error_set(e, -CSIGN_E_BAD_CONFIG, "%s: cache-keys must be at least 1",
                                  config_where(f, NULL, "cache-keys"));
@@ -164,6 +181,7 @@ static void say_ready(const Config *c, MemoryLock locked, unsigned threads) {
         log_line(LOG_NOTICE, "ready", "SOCKET", c->socket, "THREADS", text, "MEMORY_LOCKED",
                  words[locked], "VERSION", CSIGN_VERSION, NULL);
 
+        supervisor_notify("READY=1");
         if (arg_ready_fd >= 0) {
                 dprintf(arg_ready_fd, "READY\n");
                 close(arg_ready_fd);
@@ -220,6 +238,7 @@ static int serve(Error *e) {
 
         say_ready(&config, options.locked, options.threads);
         r = server_run(server, stop_fd, e);
+        supervisor_notify("STOPPING=1");
         if (r == 0)
                 log_line(LOG_NOTICE, "ending", NULL);
         return r;

@@ -20,6 +20,7 @@
 
 #include "lib/log.h"
 #include "lib/message.h"
+#include "lib/supervisor.h"
 #include "service/keystore/protocol.h"
 
 #define BACKLOG        16
@@ -391,17 +392,21 @@ static void accept_one(Server *s) {
 }
 
 int server_run(Server *s, int stop_fd, Error *e) {
+        uint64_t period = supervisor_watchdog_period();
+
         for (;;) {
                 struct pollfd fds[] = {
                         { .fd = stop_fd, .events = POLLIN },
                         { .fd = s->fd, .events = POLLIN },
                 };
 
-                if (poll(fds, 2, -1) < 0) {
+                if (poll(fds, 2, period > 0 ? (int) (period / 1000) : -1) < 0) {
                         if (errno == EINTR)
                                 continue;
                         return error_set(e, -errno, "cannot poll: %s", strerror(errno));
                 }
+                if (period > 0)
+                        supervisor_notify("WATCHDOG=1");
                 if (fds[0].revents)
                         return 0;
                 if (fds[1].revents)
@@ -456,14 +461,26 @@ static int bind_and_listen(int fd, const struct sockaddr_un *address, Error *e) 
         return 0;
 }
 
-int server_new(Server **ret, const ServerOptions *o, Builtin *builtin, Error *e) {
-        _cleanup_(server_freep) Server *s = NULL;
+static int open_socket(Server *s, Error *e) {
         struct sockaddr_un address;
         int r;
 
-        r = make_address(o->socket_path, &address, e);
+        r = make_address(s->options.socket_path, &address, e);
         if (r < 0)
                 return r;
+        s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (s->fd < 0)
+                return error_set(e, -errno, "cannot make a socket: %s", strerror(errno));
+        r = bind_and_listen(s->fd, &address, e);
+        if (r < 0)
+                return r;
+        strcpy(s->path, address.sun_path); /* from here on it is ours to remove */
+        return 0;
+}
+
+int server_new(Server **ret, const ServerOptions *o, Builtin *builtin, Error *e) {
+        _cleanup_(server_freep) Server *s = NULL;
+        int r;
 
         s = malloc(sizeof(*s));
         if (!s)
@@ -474,15 +491,10 @@ int server_new(Server **ret, const ServerOptions *o, Builtin *builtin, Error *e)
         for (size_t i = 0; i < CONNECTIONS_MAX; i++)
                 s->connections[i] = -1;
 
-        s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (s->fd < 0)
-                return error_set(e, -errno, "cannot make a socket: %s", strerror(errno));
-
-        r = bind_and_listen(s->fd, &address, e);
+        s->fd = supervisor_socket(SOCK_SEQPACKET);
+        r = s->fd < 0 ? open_socket(s, e) : 0;
         if (r < 0)
                 return r;
-
-        strcpy(s->path, address.sun_path); /* from here on it is ours to remove */
         *ret = TAKE(s);
         return 0;
 }

@@ -21,8 +21,8 @@ typedef struct ServerOptions {
 
 typedef struct Server Server;
 
-/* Listens.  A socket that a dead key store left behind is replaced; -EADDRINUSE when one lives.
- * builtin outlives the server. */
+/* Listens, unless systemd did so for us.  A socket that a dead key store left behind is replaced;
+ * -EADDRINUSE when one lives. builtin outlives the server. */
 int server_new(Server **ret, const ServerOptions *o, Builtin *builtin, Error *e);
 
 /* Serves until *stop_fd becomes readable. */

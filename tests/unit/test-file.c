@@ -23,8 +23,20 @@ static int make_folder(void **state) {
 }
 
 static int remove_folder(void **state) {
-        static const char *const names[] = { "plain", "link", "new", "secret", "fifo", "big",
-                                             "a/b/c", "a/b",  "a",   "dir",    NULL };
+        static const char *const names[] = { "plain",
+                                             "link",
+                                             "new",
+                                             "secret",
+                                             "csign.secret",
+                                             "csign.secret.encrypted",
+                                             "fifo",
+                                             "big",
+                                             "a/b/c",
+                                             "a/b",
+                                             "a",
+                                             "dir/secret",
+                                             "dir",
+                                             NULL };
 
         for (size_t i = 0; names[i]; i++)
                 (void) remove(at(names[i]));
@@ -167,6 +179,36 @@ static void creating_never_overwrites(void **state) {
         assert_string_equal(buf_str(&b), "first");
 }
 
+static void what_systemd_handed_over_is_found_and_trusted(void **state) {
+        _cleanup_(secret_done) Secret s = {};
+        char path[PATH_MAX];
+        Error e = {};
+
+        assert_false(file_handed_over("csign.secret", path));
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+        assert_false(file_handed_over("csign.secret", path));
+
+        write_file("csign.secret.encrypted", "text", 0440);
+        assert_true(file_handed_over("csign.secret", path));
+        assert_string_equal(path, at("csign.secret.encrypted"));
+        assert_int_equal(file_read_secret(path, 100, &s, &e), 0);
+        assert_string_equal((const char *) s.data, "text");
+
+        /* What is plain there goes first.  Everybody's it may not be, nor lie deeper. */
+        write_file("csign.secret", "more", 0444);
+        assert_true(file_handed_over("csign.secret", path));
+        assert_string_equal(path, at("csign.secret"));
+        assert_refused(file_read_secret(path, 100, &s, &e), -CSIGN_E_BAD_CREDENTIAL, &e);
+        assert_int_equal(dir_create(at("dir"), 0700, &e), 0);
+        write_file("dir/secret", "text", 0440);
+        assert_refused(file_read_secret(at("dir/secret"), 100, &s, &e), -CSIGN_E_BAD_CREDENTIAL,
+                       &e);
+
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_refused(file_read_secret(at("csign.secret.encrypted"), 100, &s, &e),
+                       -CSIGN_E_BAD_CREDENTIAL, &e);
+}
+
 static void folders_are_made_with_their_parents(void **state) {
         struct stat st;
         Error e = {};
@@ -192,6 +234,7 @@ int main(void) {
                 cmocka_unit_test(secrets_must_be_private),
                 cmocka_unit_test(replacing_is_whole_and_the_mode_is_exact),
                 cmocka_unit_test(creating_never_overwrites),
+                cmocka_unit_test(what_systemd_handed_over_is_found_and_trusted),
                 cmocka_unit_test(folders_are_made_with_their_parents),
         };
 

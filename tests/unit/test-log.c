@@ -95,6 +95,20 @@ static void a_failure_carries_its_sentence_rule_and_request(void **state) {
         assert_non_null(strstr(text, "req_y"));
 }
 
+/* What a unit's daemon inherits when somebody redirects its stderr. */
+static void say_elsewhere(void) {
+        (void) setenv("JOURNAL_STREAM", "1:1", 1);
+        log_open("csign-test", LOG_NOTICE);
+        log_line(LOG_NOTICE, "here", "KEY", "k", NULL);
+        (void) unsetenv("JOURNAL_STREAM");
+}
+
+static void a_stderr_that_is_not_the_journal_gets_whole_lines(void **state) {
+        capture(say_elsewhere);
+        assert_int_equal(lines(), 1);
+        assert_non_null(strstr(text, "csign-test notice: here KEY=k"));
+}
+
 static char big[20000];
 
 static void say_long(void) {
@@ -124,6 +138,7 @@ int main(void) {
                 cmocka_unit_test(lines_above_the_level_are_dropped),
                 cmocka_unit_test(no_value_can_forge_a_line),
                 cmocka_unit_test(a_failure_carries_its_sentence_rule_and_request),
+                cmocka_unit_test(a_stderr_that_is_not_the_journal_gets_whole_lines),
                 cmocka_unit_test(a_long_line_is_still_one_line),
                 cmocka_unit_test(levels_have_names),
         };
