@@ -80,6 +80,7 @@ static const struct {
           "ask those who administer the account" },
         { "project", "the key is in a project, and the principal is none of its authorized signers",
           "authorize it there, or use another key" },
+        { "project-in-use", "keys are in the project", "take its keys out first" },
         { "role", "no role of the principal permits it",
           "ask an owner of the TSG for a role that does" },
         { "role-in-use", "the role is bound to somebody", "take the bindings back first" },
@@ -88,6 +89,7 @@ static const struct {
           "use an account or user of a TSG that is above it; check the path or id" },
         { "separation-of-duties", "who administers keys may not sign with them",
           "sign with an account, or with a user that administers nothing there" },
+        { "team-in-use", "something belongs to the team", "give or take that away first" },
         { "token-binding", "the token belongs to another TLS client key",
           "log in on this machine; if it was not you, the token was stolen: disable the account" },
         { "token-expired", "the token is past its end",
@@ -117,6 +119,7 @@ static const struct {
         { "destruction", "the time for which it could have been kept was over" },
         { "init", "the service was made" },
         { "role", "a role of the principal permits it" },
+        { "schedule", "it was due" },
         { "scope", "the key is in the principal's TSG or below it" },
 };
 

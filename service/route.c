@@ -111,11 +111,16 @@ static bool match(const char *pattern, const char *path,
 
 void route_methods(const char *path, char buf[static ROUTE_METHODS_MAX]) {
         char params[REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX];
+        const char *pattern = NULL;
         size_t len = 0;
 
+        /* Of "/v1/keys/resolve" and "/v1/keys/{id}" the first is meant. */
         buf[0] = '\0';
-        for (size_t i = 0; i < ELEMENTSOF(routes) && len < ROUTE_METHODS_MAX; i++)
+        for (size_t i = 0; i < ELEMENTSOF(routes) && !pattern; i++)
                 if (match(routes[i].pattern, path, params))
+                        pattern = routes[i].pattern;
+        for (size_t i = 0; i < ELEMENTSOF(routes) && pattern && len < ROUTE_METHODS_MAX; i++)
+                if (strcmp(routes[i].pattern, pattern) == 0)
                         len += (size_t) snprintf(buf + len, ROUTE_METHODS_MAX - len, "%s%s",
                                                  len ? ", " : "", routes[i].method);
 }

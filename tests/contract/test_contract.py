@@ -66,7 +66,7 @@ def test_schemathesis_finds_no_failure(stack, tmp_path):
                "--header", f"Authorization: Bearer {stack.api_key}", "--max-time", SECONDS, "--seed", "1", "--no-color",
                cwd=tmp_path)
     selected = re.search(r"Selected: (\d+)/(\d+)\n  Tested: (\d+)", done.stdout)
-    assert done.returncode == 0, done.stdout[-20000:] + done.stderr
+    assert done.returncode == 0, done.stdout[:10000] + done.stdout[-3000:] + done.stderr
     assert selected and selected[1] == selected[2] == selected[3]
     # What it did is in the log, which is whole.
     stack.csign("audit", "verify")
