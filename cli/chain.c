@@ -89,8 +89,28 @@ static int add_record(Chain *c, const json_t *record, Error *e) {
         if (r < 0)
                 return r;
 
+        if (c->first == 0)
+                c->first = number;
         c->number = number;
         memcpy(c->hash, hash, sizeof(hash));
+        return 0;
+}
+
+int chain_begin(Chain *c, const json_t *record, Error *e) {
+        uint64_t number = (uint64_t) json_integer_value(json_object_get(record, "number"));
+        const char *previous = json_string_value(json_object_get(record, "previous"));
+
+        if (number <= 1)
+                return 0;
+        for (size_t i = 0; i < CHAIN_HASH_SIZE; i++) {
+                unsigned byte;
+
+                if (!previous || strlen(previous) != CHAIN_HEX_SIZE - 1 ||
+                    sscanf(previous + 2 * i, "%2x", &byte) != 1)
+                        return broken(e, number, "it does not say what it follows from");
+                c->hash[i] = (uint8_t) byte;
+        }
+        c->number = number - 1;
         return 0;
 }
 

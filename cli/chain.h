@@ -26,10 +26,14 @@ int anchor_parse(const char *text, Anchor *ret, Error *e);
 /* Zero-initialise, then give it the anchors. */
 typedef struct Chain {
         uint64_t number; /* of the last good record */
+        uint64_t first;  /* of the first that it went over */
         uint8_t hash[CHAIN_HASH_SIZE];
         Anchor head;  /* what the service said before the first page */
         Anchor noted; /* what somebody wrote down earlier */
 } Chain;
+
+/* Begins in the middle: takes the record's word for what was before it.  -CSIGN_E_AUDIT_BROKEN. */
+int chain_begin(Chain *c, const json_t *record, Error *e);
 
 /* Goes over an array of records {number, hash, previous, entry}.  -CSIGN_E_AUDIT_BROKEN names the
  * first bad one; the chain then stands before it. */

@@ -28,7 +28,8 @@ static const struct {
             &verb_mkimage },
           .brief = true },
         { "Administer the signing service:",
-          { &verb_tsg, &verb_key, &verb_account, &verb_ca, &verb_audit, &verb_whoami },
+          { &verb_tsg, &verb_key, &verb_account, &verb_ca, &verb_audit, &verb_usage, &verb_explain,
+            &verb_whoami },
           .brief = true },
 };
 

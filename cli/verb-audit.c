@@ -2,33 +2,65 @@
 /* csign audit: what the service recorded, and whether the record is whole.  The chain is computed
  * here, from the records' own bytes: the service's word is not taken for it. */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/ask-service.h"
 #include "cli/chain.h"
 #include "cli/cli.h"
 #include "cli/output.h"
+#include "lib/http.h"
 
-static const char *arg_key, *arg_request, *arg_anchor;
-static uint64_t arg_last = 20;
+static const char *arg_key, *arg_request, *arg_anchor, *arg_principal, *arg_tsg, *arg_kind,
+        *arg_result, *arg_from, *arg_to;
+static uint64_t arg_last, arg_after;
 static bool arg_all;
+
+#define LAST_DEFAULT 20
 
 /* ---- pages of records ---- */
 
-/* One page after a record's number; *ret_next is 0 at the end. */
-static int audit_page(Admin *a, uint64_t after, json_t **ret, uint64_t *ret_next, Error *e) {
-        _cleanup_(buf_done) Buf path = {};
+static bool is_filtered(void) {
+        return arg_key || arg_request || arg_principal || arg_tsg || arg_kind || arg_result ||
+               arg_from || arg_to;
+}
+
+static int page_path(uint64_t after, Buf *ret) {
+        const struct {
+                const char *format, *value;
+        } filters[] = {
+                { "&key=%s", arg_key },
+                { "&request_id=%s", arg_request },
+                { "&principal=%s", arg_principal },
+                { "&tsg=%s", arg_tsg },
+                { "&kind=%s", arg_kind },
+                { "&result=%s", arg_result },
+                { "&from=%s", arg_from },
+                { "&to=%s", arg_to },
+        };
         char number[24];
         int r;
 
         (void) snprintf(number, sizeof(number), "%" PRIu64, after);
-        r = admin_path(&path, "/v1/audit/records?limit=200&after=%s", number);
-        if (r >= 0 && arg_key)
-                r = admin_path(&path, "&key=%s", arg_key);
-        if (r >= 0 && arg_request)
-                r = admin_path(&path, "&request_id=%s", arg_request);
+        r = admin_path(ret, "/v1/audit/records?limit=200&after=%s", number);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(filters); i++)
+                if (filters[i].value) {
+                        r = buf_append(ret, filters[i].format, strlen(filters[i].format) - 2);
+                        if (r >= 0)
+                                r = http_escape(ret, filters[i].value);
+                }
+        return r;
+}
+
+/* One page after a record's number; *ret_next is 0 at the end. */
+static int audit_page(Admin *a, uint64_t after, json_t **ret, uint64_t *ret_next, Error *e) {
+        _cleanup_(buf_done) Buf path = {};
+        int r;
+
+        r = page_path(after, &path);
         if (r < 0)
                 return r;
         r = admin_call(a, "GET", buf_str(&path), NULL, ret, e);
@@ -41,6 +73,7 @@ static int audit_page(Admin *a, uint64_t after, json_t **ret, uint64_t *ret_next
         return 0;
 }
 
+/* 1; or 0 when the caller sees only a TSG's part of the log. */
 static int audit_head(Admin *a, Anchor *ret, Error *e) {
         _cleanup_(json_decrefp) json_t *head = NULL;
         int r;
@@ -50,7 +83,7 @@ static int audit_head(Admin *a, Anchor *ret, Error *e) {
                 return r;
         ret->number = (uint64_t) json_integer_value(json_object_get(head, "number"));
         (void) snprintf(ret->hash, sizeof(ret->hash), "%s", json_text_at(head, "hash"));
-        return 0;
+        return json_is_false(json_object_get(head, "whole")) ? 0 : 1;
 }
 
 /* ---- list ---- */
@@ -105,7 +138,7 @@ static json_t *record_open(const json_t *record) {
         return opened;
 }
 
-static int audit_collect(Admin *a, uint64_t after, json_t *all, Error *e) {
+static int audit_collect(Admin *a, uint64_t after, uint64_t last, json_t *all, Error *e) {
         uint64_t next = after;
 
         do {
@@ -119,6 +152,8 @@ static int audit_collect(Admin *a, uint64_t after, json_t *all, Error *e) {
                         return r;
                 json_array_foreach(json_object_get(page, "records"), i, record)(void)
                         json_array_append_new(all, record_open(record));
+                while (last > 0 && json_array_size(all) > last)
+                        (void) json_array_remove(all, 0);
         } while (next != 0);
         return 0;
 }
@@ -140,26 +175,26 @@ static int audit_list(char *args[], size_t n, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
         _cleanup_(json_decrefp) json_t *records = json_array();
         _cleanup_(buf_done) Buf key_id = {};
+        uint64_t after = 0, last = arg_last;
         Anchor head = {};
         int r;
 
-        if (arg_key && arg_request)
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "give --key or --request, not both");
         r = admin_open(&a, e);
+        if (r >= 0 && arg_key) {
+                r = admin_key_id(a, arg_key, &key_id, e);
+                if (r >= 0)
+                        arg_key = buf_str(&key_id);
+        }
+        if (r >= 0)
+                r = audit_head(a, &head, e);
         if (r < 0)
                 return r;
-        r = arg_key ? admin_key_id(a, arg_key, &key_id, e) : 0;
-        if (r < 0)
-                return r;
-        r = audit_head(a, &head, e);
-        if (r < 0)
-                return r;
-        if (arg_key)
-                arg_key = buf_str(&key_id);
-        /* With a filter all that matches: the last N of the log may hold none. */
-        if (arg_all || arg_key || arg_request || head.number < arg_last)
-                arg_last = head.number;
-        r = audit_collect(a, head.number - arg_last, records, e);
+        if (last == 0 && !arg_all && !is_filtered())
+                last = LAST_DEFAULT;
+        /* Who sees all finds the last ones by their numbers. */
+        if (r == 1 && last > 0 && !is_filtered() && head.number > last)
+                after = head.number - last;
+        r = audit_collect(a, after, last, records, e);
         if (r < 0)
                 return r;
         output_list(records, columns, ELEMENTSOF(columns), "No record.");
@@ -167,9 +202,16 @@ static int audit_list(char *args[], size_t n, Error *e) {
 }
 
 static const Option audit_list_options[] = {
-        { "last", "N", "the last N records (default 20)", &arg_last, OPTION_NUMBER },
+        { "last", "N", "the last N (default 20; all that a filter finds)", &arg_last,
+          OPTION_NUMBER },
         { "all", NULL, "all records", &arg_all, OPTION_SWITCH },
         { "key", "PATH|ID", "only what was done with this key", &arg_key },
+        { "principal", "ID", "only what this account or user did", &arg_principal },
+        { "tsg", "PATH", "only what belongs to this TSG and below", &arg_tsg },
+        { "kind", "KIND", "only such records: sign, key.change ...", &arg_kind },
+        { "result", "RESULT", "allowed, refused, or an error's name", &arg_result },
+        { "from", "TIME", "not before 2026-11-21T10:50:00Z", &arg_from },
+        { "to", "TIME", "before that time", &arg_to },
         { "request", "ID", "only this request, req_...", &arg_request },
 };
 
@@ -177,7 +219,8 @@ static const Verb verb_audit_list = {
         .name = "audit list",
         .args = "",
         .help = "what was signed, denied and changed",
-        .example = "csign audit list --last 50\n  csign audit list --request req_... --json",
+        .example = "csign audit list --last 50\n"
+                   "  csign audit list --key acme/mobile/release --result refused --json",
         OPTIONS(audit_list_options),
         .flags = VERB_ADMIN | VERB_JSON,
         .run = audit_list,
@@ -202,30 +245,83 @@ static int chain_walk(Admin *a, Chain *c, Error *e) {
         return chain_end(c, e);
 }
 
-static int audit_verify(char *args[], size_t n, Error *e) {
+/* ---- of an exported file ---- */
+
+static int file_walk(FILE *f, const char *name, Chain *c, Error *e) {
+        char *line = NULL;
+        size_t size = 0, n = 0;
+        int r = 0;
+
+        while (r >= 0 && getline(&line, &size, f) >= 0) {
+                _cleanup_(json_decrefp) json_t *record = json_loads(line, 0, NULL);
+                _cleanup_(json_decrefp) json_t *one = json_array();
+
+                n++;
+                if (!json_is_object(record) || json_array_append(one, record) < 0)
+                        r = error_set(e, -CSIGN_E_BAD_REQUEST,
+                                      "%s: line %zu is no record of audit export", name, n);
+                else {
+                        /* What was exported with --after does not begin with the first. */
+                        if (n == 1)
+                                r = chain_begin(c, record, e);
+                        if (r >= 0)
+                                r = chain_add(c, one, e);
+                }
+        }
+        if (r >= 0 && ferror(f))
+                r = error_set(e, -EIO, "%s: cannot be read", name);
+        free(line);
+        return r < 0 ? r : chain_end(c, e);
+}
+
+static int verify_file(const char *name, Chain *c, Error *e) {
+        FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
+        int r;
+
+        if (!f)
+                return error_set(e, -errno, "%s: %m", name);
+        r = file_walk(f, name, c, e);
+        if (f != stdin)
+                (void) fclose(f);
+        return r;
+}
+
+static int verify_service(Chain *c, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = audit_head(a, &c->head, e);
+        if (r == 0)
+                return error_set(e, -CSIGN_E_NOT_PERMITTED,
+                                 "you see only a part of the log, and the chain needs all of it: "
+                                 "ask an auditor of the top TSG");
+        return r < 0 ? r : chain_walk(a, c, e);
+}
+
+static int audit_verify(char *args[], size_t n, Error *e) {
         _cleanup_(json_decrefp) json_t *result = NULL;
         char hash[CHAIN_HEX_SIZE];
         Chain chain = {};
         int r;
 
         r = arg_anchor ? anchor_parse(arg_anchor, &chain.noted, e) : 0;
-        if (r < 0)
-                return r;
-        r = admin_open(&a, e);
-        if (r < 0)
-                return r;
-        r = audit_head(a, &chain.head, e);
-        if (r < 0)
-                return r;
-        r = chain_walk(a, &chain, e);
+        if (r >= 0)
+                r = n > 0 ? verify_file(args[0], &chain, e) : verify_service(&chain, e);
         if (r < 0)
                 return r;
 
         chain_hex(&chain, hash);
-        result = json_pack("{s:b, s:I, s:s}", "good", 1, "number", (json_int_t) chain.number,
-                           "hash", hash);
-        output_result(result, "The audit log is whole: %" PRIu64 " records.", chain.number);
+        result = json_pack("{s:b, s:I, s:I, s:s}", "good", 1, "first", (json_int_t) chain.first,
+                           "number", (json_int_t) chain.number, "hash", hash);
+        if (chain.first > 1)
+                output_result(result,
+                              "Records %" PRIu64 " to %" PRIu64 " are whole, and follow from one "
+                              "that the file does not have.",
+                              chain.first, chain.number);
+        else
+                output_result(result, "The audit log is whole: %" PRIu64 " records.", chain.number);
         output_note("To hold the service to it later: csign audit verify --anchor %" PRIu64 ":%s",
                     chain.number, hash);
         return 0;
@@ -237,17 +333,63 @@ static const Option audit_verify_options[] = {
 
 static const Verb verb_audit_verify = {
         .name = "audit verify",
-        .args = "",
+        .args = "[FILE]",
         .help = "recomputes the log's hash chain",
-        .example = "csign audit verify",
+        .example = "csign audit verify\n  csign audit verify log.ndjson",
         OPTIONS(audit_verify_options),
+        .max_args = 1,
         .flags = VERB_ADMIN | VERB_JSON,
         .run = audit_verify,
 };
 
+/* ---- export ---- */
+
+/* A line a record, each written before the next page is asked for. */
+static int audit_export(char *args[], size_t n, Error *e) {
+        _cleanup_(admin_closep) Admin *a = NULL;
+        uint64_t next = arg_after;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r < 0)
+                return r;
+        do {
+                _cleanup_(json_decrefp) json_t *page = NULL;
+                json_t *record;
+                size_t i;
+
+                r = audit_page(a, next, &page, &next, e);
+                if (r < 0)
+                        return r;
+                json_array_foreach(json_object_get(page, "records"), i, record) {
+                        if (json_dumpf(record, stdout, JSON_COMPACT) < 0 || putchar('\n') == EOF)
+                                return error_set(e, -EIO, "cannot write the record: %m");
+                }
+                if (fflush(stdout) == EOF)
+                        return error_set(e, -errno, "cannot write the records: %m");
+        } while (next != 0);
+        return 0;
+}
+
+static const Option audit_export_options[] = {
+        { "after", "NUMBER", "behind this record, where an export ended", &arg_after,
+          OPTION_NUMBER },
+};
+
+static const Verb verb_audit_export = {
+        .name = "audit export",
+        .args = "",
+        .help = "the records as NDJSON, for audit verify FILE",
+        .example = "csign audit export >log.ndjson\n  csign audit export --after 1200 >>log.ndjson",
+        OPTIONS(audit_export_options),
+        .flags = VERB_ADMIN,
+        .run = audit_export,
+};
+
 const Verb verb_audit = {
         .name = "audit",
-        .args = "list|verify",
+        .args = "list|export|verify",
         .help = "the log of signatures, and its hash chain",
-        .verbs = (const Verb *const[]){ &verb_audit_list, &verb_audit_verify, NULL },
+        .verbs = (const Verb *const[]){ &verb_audit_list, &verb_audit_export, &verb_audit_verify,
+                                        NULL },
 };

@@ -70,8 +70,8 @@ int api_destruction_create(Request *req, Error *e) {
         req->status = 201;
         r = reply_destruction(req, k, d.when);
         if (r >= 0)
-                r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "state",
-                                       "pending-destruction", "state_before",
+                r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "tsg", k->tsg,
+                                       "state", "pending-destruction", "state_before",
                                        k->state == KEY_ENABLED ? "enabled" : "disabled",
                                        "destroy_at", clock_text_seconds(d.when, when), NULL);
         return r < 0 ? r : request_commit(req, apply_destruction, &d, &rec, e);
@@ -106,8 +106,8 @@ int api_destruction_cancel(Request *req, Error *e) {
                 return r;
         d.key = k;
         event.key_id = k->id;
-        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "state", "disabled",
-                               "state_before", "pending-destruction", NULL);
+        r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "tsg", k->tsg, "state",
+                               "disabled", "state_before", "pending-destruction", NULL);
         if (r >= 0)
                 r = request_commit(req, apply_cancel, &d, &rec, e);
         if (r >= 0)

@@ -112,7 +112,7 @@ static int merge(const KeyChange *ch, Key *k, Error *e) {
 typedef struct Words {
         char not_before[CLOCK_TEXT_MAX], not_after[CLOCK_TEXT_MAX];
         Buf policy;
-        const char *state, *description, *path, *labels;
+        const char *state, *description, *path, *tsg, *labels;
 } Words;
 
 static const char *time_words(uint64_t usec, char buf[static CLOCK_TEXT_MAX]) {
@@ -125,6 +125,7 @@ static int describe(const Key *k, Words *w) {
         w->state = k->state == KEY_ENABLED ? "enabled" : "disabled";
         w->description = buf_str(&k->description);
         w->path = k->path;
+        w->tsg = k->tsg;
         w->labels = buf_str(&k->labels);
         return key_policy_text(&w->policy, k);
 }
@@ -137,7 +138,7 @@ static int describe(const Key *k, Words *w) {
 static int write_record(KeyChange *ch, const Words *to, const Words *from) {
         ch->event.key_id = ch->id;
         return audit_entry_change(
-                ch->rec, &ch->event, "key", ch->id, "path", to->path, "path_before",
+                ch->rec, &ch->event, "key", ch->id, "path", to->path, "tsg", to->tsg, "path_before",
                 strcmp(to->path, from->path) != 0 ? from->path : NULL,
                 CHANGED("state", to->state, from->state),
                 CHANGED("description", to->description, from->description),

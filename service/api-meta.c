@@ -5,6 +5,7 @@
 #include "service/ca/rows.h"
 #include "service/clock.h"
 #include "service/metrics.h"
+#include "service/openapi.h"
 
 int api_health(Request *req, Error *e) {
         AuditHead head;
@@ -13,6 +14,18 @@ int api_health(Request *req, Error *e) {
         /* A database that cannot be read is not health. */
         r = audit_head(req->service->db, &head, e);
         return r < 0 ? r : buf_append_str(&req->reply, "{\"status\":\"ok\"}");
+}
+
+int api_ready(Request *req, Error *e) {
+        int r;
+
+        r = ready_check(req->service->ready, e);
+        return r < 0 ? r : buf_append_str(&req->reply, "{\"status\":\"ready\"}");
+}
+
+int api_openapi(Request *req, Error *e) {
+        req->reply_type = "application/yaml";
+        return buf_append(&req->reply, openapi_text, openapi_len);
 }
 
 /* What has to be renewed, as csign cert list --expiring has it. */

@@ -6,6 +6,8 @@
 #include "service/request.h"
 
 int api_health(Request *req, Error *e);
+int api_ready(Request *req, Error *e);
+int api_openapi(Request *req, Error *e);
 int api_metrics(Request *req, Error *e);
 int api_oauth_metadata(Request *req, Error *e);
 int api_whoami(Request *req, Error *e);

@@ -44,6 +44,7 @@ typedef struct Request {
 
         int status; /* 200 unless the handler says else */
         const char *reply_type;
+        char allow[64]; /* after a wrong method: those that are right */
         Buf reply;
         uint64_t etag;           /* the revision of the one object that the reply is about, or 0 */
         Idempotency idempotency; /* of a route that keeps its answers: see once.h */

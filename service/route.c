@@ -16,6 +16,8 @@
 /* clang-format off */
 static const Route routes[] = {
         { "GET",   "/healthz",                                RIGHT_NONE,            api_health,         0,            "" },
+        { "GET",   "/readyz",                                 RIGHT_NONE,            api_ready,          0,            "" },
+        { "GET",   "/v1/openapi.yaml",                        RIGHT_NONE,            api_openapi,        0,            "" },
         { "GET",   "/metrics",                                RIGHT_NONE,            api_metrics,        0,            "" },
         { "GET",   "/.well-known/oauth-authorization-server", RIGHT_NONE,            api_oauth_metadata, 0,            "" },
         { "POST",  "/v1/oauth/token",                         RIGHT_NONE,            api_token,          SMALL,        "", .oauth = true },
@@ -105,6 +107,22 @@ static bool match(const char *pattern, const char *path,
                         return false;
         }
         return *pattern == '\0' && *path == '\0';
+}
+
+void route_methods(const char *path, char buf[static ROUTE_METHODS_MAX]) {
+        char params[REQUEST_PARAMS_MAX][REQUEST_PARAM_MAX];
+        const char *pattern = NULL;
+        size_t len = 0;
+
+        /* Of "/v1/keys/resolve" and "/v1/keys/{id}" the first is meant. */
+        buf[0] = '\0';
+        for (size_t i = 0; i < ELEMENTSOF(routes) && !pattern; i++)
+                if (match(routes[i].pattern, path, params))
+                        pattern = routes[i].pattern;
+        for (size_t i = 0; i < ELEMENTSOF(routes) && pattern && len < ROUTE_METHODS_MAX; i++)
+                if (strcmp(routes[i].pattern, pattern) == 0)
+                        len += (size_t) snprintf(buf + len, ROUTE_METHODS_MAX - len, "%s%s",
+                                                 len ? ", " : "", routes[i].method);
 }
 
 int route_find(const char *method, const char *path,

@@ -32,6 +32,10 @@ struct Route {
 
 const Route *route_at(size_t i); /* NULL past the last */
 
+/* "GET, PATCH": what the path answers to. */
+#define ROUTE_METHODS_MAX 64
+void route_methods(const char *path, char buf[static ROUTE_METHODS_MAX]);
+
 /* Finds the route and sets params.  -CSIGN_E_NOT_FOUND; -EOPNOTSUPP when another method would do.
  */
 int route_find(const char *method, const char *path,

@@ -280,6 +280,8 @@ static void set_headers(const Exchange *x) {
         evhttp_add_header(headers, "Cache-Control", "no-store");
         if (req->etag != 0 && req->status < 300)
                 evhttp_add_header(headers, "ETag", revision_etag(req->etag, etag));
+        if (req->allow[0])
+                evhttp_add_header(headers, "Allow", req->allow);
         if (req->status == 401)
                 evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
         if (req->status == 429 || req->status == 503) {
@@ -449,6 +451,8 @@ static void take_request(Request *req, struct evhttp_request *http) {
         take_headers(req, http);
 
         r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
+        if (r == -EOPNOTSUPP)
+                route_methods(path, req->allow);
         if (r >= 0)
                 r = take_idempotency_key(req, http);
         if (r >= 0)

@@ -35,6 +35,8 @@ static int open_all(Service *s, Error *e) {
         if (r >= 0)
                 r = keystore_open(&s->keystore, s->config.keystore_socket, e);
         if (r >= 0)
+                r = ready_new(&s->ready, s->db, s->keystore, s->audit, e);
+        if (r >= 0)
                 r = destroyer_start(&s->destroyer, s->db, s->audit, s->key_cache, e);
         if (r < 0)
                 return r;
@@ -57,6 +59,7 @@ int service_open(Service *s, Config *config, Error *e) {
 
 void service_close(Service *s) {
         destroyer_stop(s->destroyer);
+        ready_free(s->ready);
         keystore_close(s->keystore);
         failures_free(s->failures);
         audit_close(s->audit);

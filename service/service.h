@@ -11,6 +11,7 @@
 #include "service/failures.h"
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
+#include "service/ready.h"
 
 typedef struct Service {
         Config config;
@@ -22,6 +23,7 @@ typedef struct Service {
         Authn authn;
         Destroyer *destroyer;
         Failures *failures;
+        Ready *ready;
 } Service;
 
 /* Takes over config, also on failure.  The database must be there: -ENOENT says to run init. */

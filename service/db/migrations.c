@@ -208,6 +208,7 @@ static const char *const step_audit[] = {
         " key_id TEXT NOT NULL, principal TEXT NOT NULL, day INTEGER NOT NULL,"
         " signatures BIGINT NOT NULL, refused BIGINT NOT NULL,"
         " PRIMARY KEY (key_id, principal, day))",
+        "CREATE TABLE readiness (id INTEGER PRIMARY KEY, asked BIGINT NOT NULL)",
         NULL,
 };
 

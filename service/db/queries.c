@@ -373,6 +373,9 @@ const char SQL_AUDIT_LIST_BY_KEY[] = AUDIT_LIST("a.key_id = ? AND ");
 const char SQL_AUDIT_LIST_BY_PRINCIPAL[] = AUDIT_LIST("a.principal = ? AND ");
 const char SQL_AUDIT_LIST_BY_REQUEST[] = AUDIT_LIST("a.request_id = ? AND ");
 
+const char SQL_READY_SET[] = "INSERT INTO readiness (id, asked) VALUES (1, ?) "
+                             "ON CONFLICT (id) DO UPDATE SET asked = excluded.asked";
+
 /* ---- use of keys ---- */
 
 const char SQL_USE_ADD[] =

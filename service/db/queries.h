@@ -162,6 +162,8 @@ extern const char SQL_AUDIT_FROM[], SQL_AUDIT_TO[]; /* time; the first number fr
 extern const char SQL_AUDIT_LIST[], SQL_AUDIT_LIST_BY_KEY[], SQL_AUDIT_LIST_BY_PRINCIPAL[],
         SQL_AUDIT_LIST_BY_REQUEST[];
 
+extern const char SQL_READY_SET[]; /* time: a write to see whether one succeeds */
+
 /* use of keys by day */
 extern const char SQL_USE_ADD[];  /* key, principal, day, signatures, refused */
 extern const char SQL_USE_LIST[]; /* scope; after key, principal, day; up to key; principal or NULL;

@@ -218,6 +218,14 @@ def test_each_kind_of_account_key_logs_in(service, tmp_path, algorithm, alg):
     assert body["tsg"]["path"] == "acme/mobile"
 
 
+def test_a_wrong_method_learns_the_right_ones(service):
+    for path, allowed in (("/v1/tsgs", "GET, POST"), ("/v1/whoami", "GET"), ("/v1/signatures", "POST")):
+        for method in ("PUT", "TRACE"):
+            status, headers, _ = service.api(method, path)
+            assert (status, headers["Allow"]) == (405, allowed)
+    assert "Allow" not in service.api("GET", "/v1/nothing")[1]
+
+
 def test_metadata_names_the_token_endpoint(service):
     body = service.api("GET", "/.well-known/oauth-authorization-server", status=200)
     assert body["issuer"] == service.url and body["token_endpoint"] == service.url + "/v1/oauth/token"
