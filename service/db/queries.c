@@ -284,9 +284,10 @@ const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
         "c.id, c.key_id, c.version, c.authority, c.serial, c.not_before, c.not_after, c.der, "     \
         "c.chain, c.is_current, c.created, c.revoked, c.revocation_reason, c.revision, k.path, "   \
         "k.tsg"
+/* The closure table only decides: certificates are walked over in the order of their ends. */
 #define CERTIFICATE_IN_SCOPE                                                                       \
-        " FROM certificates c JOIN keys k ON k.id = c.key_id "                                     \
-        "JOIN tsg_closure t ON t.descendant = k.tsg WHERE t.ancestor = ?"
+        " FROM certificates c JOIN keys k ON k.id = c.key_id WHERE EXISTS "                        \
+        "(SELECT 1 FROM tsg_closure t WHERE t.descendant = k.tsg AND t.ancestor = ?)"
 #define CERTIFICATE_PAGE " AND (c.not_after, c.id) > (?, ?) ORDER BY c.not_after, c.id LIMIT ?"
 
 const char SQL_CERTIFICATE_INSERT[] =
