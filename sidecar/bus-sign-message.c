@@ -61,10 +61,17 @@ static int get_key(MessageCall *c) {
         return r < 0 ? r : key_cache_put(call->setup->keys, job->key, job->req.version, &call->e);
 }
 
+static bool has_gone(void *data) {
+        const Peer *p = data;
+
+        return atomic_load(&p->gone);
+}
+
 /* On a thread.  Nobody gets a signature that this process has not checked (I4). */
 static int run(BusCall *call) {
         MessageCall *c = container_of(call, MessageCall, call);
         SignJob *job = &c->job;
+        Wish wish = { .deadline = job->deadline, .given_up = has_gone, .data = call->peer };
         int r;
 
         if (atomic_load(&call->peer->gone))
@@ -73,8 +80,7 @@ static int run(BusCall *call) {
         if (r >= 0)
                 r = sign_args_admit(call, job, &call->e);
         if (r >= 0)
-                r = service_sign_message(call->setup->api, &job->item, time_left(c),
-                                         &call->peer->gone, &call->e);
+                r = service_sign_message(call->setup->api, &job->item, &wish, &call->e);
         return r < 0 ? r
                      : sign_request_verify(&job->req, job->key->public_key, job->item.sig.data,
                                            job->item.sig.len, &call->e);

@@ -107,6 +107,16 @@ static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
         return deadline;
 }
 
+/* Nobody is left who waits for the batch. */
+static bool all_have_gone(void *data) {
+        const Batch *b = data;
+
+        for (size_t i = 0; i < b->n; i++)
+                if (!atomic_load_explicit(b->jobs[i]->gone, memory_order_relaxed))
+                        return false;
+        return true;
+}
+
 /* I4: nobody gets a signature that this process has not checked. */
 static void check_signature(SignJob *job) {
         SignItem *item = &job->item;
@@ -121,19 +131,19 @@ static void check_signature(SignJob *job) {
 
 static void run(Signer *s, Batch *b) {
         SignItem *items[SIGN_BATCH_MAX];
-        uint64_t begin = now_usec(), deadline;
+        Wish wish = { .given_up = all_have_gone, .data = b, .stop = &s->stop };
         Setup *setup;
         Error e = {};
         int r;
 
-        deadline = drop_late(s, b, begin);
+        wish.deadline = drop_late(s, b, now_usec());
         if (b->n == 0)
                 return;
         setup = setup_ref(b->jobs[0]->setup); /* the jobs are gone when they are posted */
         for (size_t i = 0; i < b->n; i++)
                 items[i] = &b->jobs[i]->item;
 
-        r = service_sign(setup->api, items, b->n, deadline - begin, &s->stop, &e);
+        r = service_sign(setup->api, items, b->n, &wish, &e);
         for (size_t i = 0; i < b->n; i++) {
                 if (r < 0) {
                         refuse(s, b->jobs[i], &e);

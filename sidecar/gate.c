@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "sidecar/gate.h"
+
+#include <assert.h>
+
+#include "sidecar/clock.h"
+
+#define FIRST_PAUSE (USEC_PER_SEC / 10) /* doubled with each failure */
+#define TRY_HOLDS   (2 * USEC_PER_SEC)
+
+bool gate_is_open(const Gate *g) {
+        return g->failures == 0;
+}
+
+bool gate_may_enter(const Gate *g, uint64_t now) {
+        return g->failures == 0 || now >= g->next;
+}
+
+void gate_enter(Gate *g, uint64_t now) {
+        assert(gate_may_enter(g, now));
+
+        if (g->failures > 0)
+                g->next = now + TRY_HOLDS;
+}
+
+void gate_succeeded(Gate *g) {
+        *g = (Gate){};
+}
+
+static uint64_t draw(unsigned failures, uint64_t longest, uint64_t random) {
+        uint64_t span = FIRST_PAUSE;
+
+        for (unsigned i = 1; i < failures && span < longest; i++)
+                span *= 2;
+        return random % ((span < longest ? span : longest) + 1);
+}
+
+void gate_failed(Gate *g, const GateFailure *f, const Error *why) {
+        uint64_t next;
+
+        g->why = *why;
+        if (g->failures > 0 && f->began < g->failed_at) {
+                next = f->now + f->at_least;
+                g->next = f->at_least > 0 && next > g->next ? next : g->next;
+                return;
+        }
+        g->failures++;
+        g->failed_at = f->now;
+        g->next = f->now + f->at_least + draw(g->failures, f->longest, f->random);
+}
