@@ -20,7 +20,7 @@ typedef struct HttpOptions {
         const char *ca_file;  /* PEM; NULL: the system's */
         const char *pins; /* "sha256//base64;…": the server's key is one of them.  Without a ca_file
                              that alone is asked, else both are. */
-        const char *proxy;         /* "http://host:port", or socks5h, https; NULL: none */
+        const char *proxy;         /* "http://host:port", or socks5h, https; NULL or "": none */
         bool proxy_of_environment; /* HTTPS_PROXY and NO_PROXY are believed, if proxy is NULL */
         EVP_PKEY *client_key;      /* with client_cert, or both NULL; referenced, not owned */
         X509 *client_cert;

@@ -66,7 +66,7 @@ static int parse_services(const char *value, void *target, Error *e) {
 }
 
 static int add_pin(const char *value, void *userdata, Error *e) {
-        _cleanup_(buf_done) Buf hash = BUF_MAX(SHA256_SIZE);
+        _cleanup_(buf_done) Buf hash = {};
         static const char prefix[] = "sha256//";
         Buf *b = userdata;
         int r;
@@ -91,9 +91,13 @@ static int parse_pins(const char *value, void *target, Error *e) {
 /* Without a name and password: the file may be read by everybody, and errors tell the address. */
 static int parse_proxy(const char *value, void *target, Error *e) {
         static const char *const schemes[] = { "http://", "https://", "socks5h://" };
+        char **proxy = target;
 
-        if (strcmp(value, "none") == 0)
-                return config_string("", target, e);
+        if (strcmp(value, "none") == 0) {
+                free(*proxy);
+                *proxy = strdup("");
+                return *proxy ? 0 : -ENOMEM;
+        }
         for (size_t i = 0; i < ELEMENTSOF(schemes); i++) {
                 size_t n = strlen(schemes[i]);
 

@@ -28,12 +28,17 @@ void gate_succeeded(Gate *g) {
         *g = (Gate){};
 }
 
-static uint64_t draw(unsigned failures, uint64_t longest, uint64_t random) {
+/* Who was told to wait was told so with others: they shall not come back together either. */
+static uint64_t draw(unsigned failures, const GateFailure *f) {
         uint64_t span = FIRST_PAUSE;
 
-        for (unsigned i = 1; i < failures && span < longest; i++)
+        for (unsigned i = 1; i < failures && span < f->longest; i++)
                 span *= 2;
-        return random % ((span < longest ? span : longest) + 1);
+        if (span < f->at_least)
+                span = f->at_least;
+        if (span > f->longest)
+                span = f->longest;
+        return f->random % (span + 1);
 }
 
 void gate_failed(Gate *g, const GateFailure *f, const Error *why) {
@@ -47,5 +52,5 @@ void gate_failed(Gate *g, const GateFailure *f, const Error *why) {
         }
         g->failures++;
         g->failed_at = f->now;
-        g->next = f->now + f->at_least + draw(g->failures, f->longest, f->random);
+        g->next = f->now + f->at_least + draw(g->failures, f);
 }
