@@ -307,6 +307,11 @@ static int header_text(const HttpRequest *req, Buf *b) {
         r = r < 0 ? r : header_line(b, "X-Request-Id", req->request_id);
         r = r < 0 ? r : header_line(b, "Idempotency-Key", req->idempotency_key);
         r = r < 0 ? r : header_line(b, "Csign-Caller", req->caller);
+        if (req->patience_usec >
+            0) /* in full seconds: the lines are kept while they stay the same */
+                r = r < 0 ? r
+                          : buf_printf(b, "Csign-Timeout: %" PRIu64 "\n",
+                                       (req->patience_usec + 999999) / 1000000);
         if (req->bearer)
                 r = r < 0 ? r : buf_printf(b, "Authorization: Bearer %s\n", req->bearer);
         /* A round trip to learn whether the body is wanted pays for a large one alone. */

@@ -49,7 +49,9 @@ typedef struct HttpRequest {
         const char *accept;            /* NULL: application/json */
         uint64_t timeout_usec;         /* for the whole exchange; 0: 30 s */
         uint64_t connect_timeout_usec; /* 0: the client's */
-        bool (*given_up)(void *data);  /* asked a few times a second: nobody waits any more; NULL */
+        uint64_t patience_usec; /* sent as Csign-Timeout, in seconds: the service need not begin
+                                   later; 0: nothing is sent */
+        bool (*given_up)(void *data); /* asked a few times a second: nobody waits any more; NULL */
         void *given_up_data;
 } HttpRequest;
 

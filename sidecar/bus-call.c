@@ -45,6 +45,12 @@ int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **re
         return 0;
 }
 
+uint64_t bus_call_time_left(const BusCall *c) {
+        uint64_t now = now_usec();
+
+        return c->deadline > now + 1000 ? c->deadline - now : 1000;
+}
+
 static void call_free(BusCall *c) {
         if (c->ops->done)
                 c->ops->done(c);

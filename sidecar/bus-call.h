@@ -48,6 +48,9 @@ int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **re
 /* Whether it is the sidecar's own user or root who calls: -CSIGN_E_LOCAL_POLICY otherwise. */
 int bus_check_owner(const BusCall *c, const char *what, Error *e);
 
+/* What is left of its time, in µs; at least a millisecond. */
+uint64_t bus_call_time_left(const BusCall *c);
+
 /* Sends it to a thread that runs ops->run(), after which it ends.  -CSIGN_E_RATE_LIMITED. */
 int bus_call_submit(BusCall *c);
 

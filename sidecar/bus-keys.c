@@ -87,7 +87,7 @@ static int get_key_run(BusCall *call) {
         int r;
 
         r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id,
-                            config->timeout_usec, &c->key, &call->e);
+                            bus_call_time_left(call), &c->key, &call->e);
         remembered = is_outage(r) &&
                      state_find_key(state, config->client_id, c->path, c->version, &c->key) >= 0;
         if (r < 0 && !remembered)
@@ -209,7 +209,7 @@ static int list_keys_run(BusCall *call) {
                 return r == -ENOENT ? 0 : r;
         }
         r = service_list_keys(call->setup->api, c->prefix, c->cursor, c->limit, call->request_id,
-                              config->timeout_usec, &c->list, &call->e);
+                              bus_call_time_left(call), &c->list, &call->e);
         if (is_outage(r) && !*c->cursor && list_remembered(c) >= 0) {
                 log_failure(LOG_DETAIL,
                             "keys are listed as they were when the service was reachable",

@@ -40,13 +40,6 @@ static int read_arguments(sd_bus_message *m, MessageCall *c, Error *e) {
         return sign_args_options(m, job, e);
 }
 
-/* What is left of the call's time; at least a millisecond. */
-static uint64_t time_left(const MessageCall *c) {
-        uint64_t now = now_usec();
-
-        return c->job.deadline > now + 1000 ? c->job.deadline - now : 1000;
-}
-
 static int get_key(MessageCall *c) {
         BusCall *call = &c->call;
         SignJob *job = &c->job;
@@ -57,7 +50,7 @@ static int get_key(MessageCall *c) {
         if (job->key)
                 return 0;
         r = service_get_key(call->setup->api, NULL, job->key_id, job->req.version, call->request_id,
-                            time_left(c), &job->key, &call->e);
+                            bus_call_time_left(call), &job->key, &call->e);
         return r < 0 ? r : key_cache_put(call->setup->keys, job->key, job->req.version, &call->e);
 }
 
@@ -123,6 +116,7 @@ int method_sign_message(sd_bus_message *m, Peer *p) {
                 r = access_check_any(call->setup->access, call->caller, &call->e);
         if (r >= 0)
                 r = read_arguments(m, c, &call->e);
+        call->deadline = c->job.deadline;
         if (r >= 0)
                 r = bus_call_submit(call);
         return r < 0 ? bus_call_end(call, r) : 1;

@@ -67,6 +67,7 @@ static int exchange(ServiceApi *s, Trip *t, HttpRequest *req, HttpResponse *ret,
                         break;
                 req->bearer = token;
                 req->timeout_usec = time_left(deadline);
+                req->patience_usec = time_left(t->wish.deadline);
                 r = http_exchange(t->http, req, ret, e);
                 t->sent |= http_was_sent(t->http);
                 if (r < 0)

@@ -83,10 +83,10 @@ static void refuse(Signer *s, SignJob *job, const Error *e) {
 
 /* ---- a batch ---- */
 
-/* Those who left or whose time is over need no signature.  Returns the first deadline of the rest.
- */
+/* Those who left or whose time is over need no signature.  Returns the last deadline of the rest:
+ * who is in a hurry must not spoil it for the others. */
 static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
-        uint64_t deadline = UINT64_MAX;
+        uint64_t deadline = 0;
         Error late = {};
         size_t n = 0;
 
@@ -100,7 +100,7 @@ static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
                         continue;
                 }
                 b->jobs[n++] = job;
-                if (job->deadline < deadline)
+                if (job->deadline > deadline)
                         deadline = job->deadline;
         }
         b->n = n;
