@@ -24,8 +24,9 @@ void gate_enter(Gate *g, uint64_t now) {
                 g->next = now + TRY_HOLDS;
 }
 
-void gate_succeeded(Gate *g) {
-        *g = (Gate){};
+void gate_succeeded(Gate *g, uint64_t began) {
+        if (g->failures == 0 || began >= g->failed_at)
+                *g = (Gate){};
 }
 
 /* Who was told to wait was told so with others: they shall not come back together either. */

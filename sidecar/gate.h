@@ -29,11 +29,11 @@ bool gate_may_enter(const Gate *g, uint64_t now);
  * not back. */
 void gate_enter(Gate *g, uint64_t now);
 
-void gate_succeeded(Gate *g);
+/* began: when the request was sent.  Before the last failure, it tells nothing new. */
+void gate_succeeded(Gate *g, uint64_t began);
 
 typedef struct GateFailure {
-        uint64_t began; /* when the request was sent: before the last failure, it tells nothing new
-                         */
+        uint64_t began; /* as above */
         uint64_t now;
         uint64_t at_least; /* what the service asks for (Retry-After); 0: nothing */
         uint64_t longest;  /* pause that is drawn */

@@ -17,10 +17,11 @@
 #define USER_AGENT "csign-sidecar/" CSIGN_VERSION
 
 #define PAUSE_MAX       (8 * USEC_PER_SEC)
-#define RETRY_AFTER_MAX ((uint64_t) 300)   /* seconds: a slip of somebody's must not end signing */
-#define ATTEMPT_MIN     (2 * USEC_PER_SEC) /* for one of several tries */
-#define UNSENT_TRY      USEC_PER_SEC       /* for a request that nobody takes */
-#define LOOK_UP         (USEC_PER_SEC / 4) /* while waiting: is the caller still there? */
+#define RETRY_AFTER_MAX ((uint64_t) 300)    /* seconds: a slip of somebody's must not end signing */
+#define ATTEMPT_MIN     (2 * USEC_PER_SEC)  /* for one of several tries */
+#define UNSENT_TRY      USEC_PER_SEC        /* for a request that nobody takes */
+#define LAST_TRY        (USEC_PER_SEC / 10) /* less is not worth another */
+#define LOOK_UP         (USEC_PER_SEC / 4)  /* while waiting: is the caller still there? */
 
 /* To find out whether an address is well again costs who tries less than it may cost to be served.
  */
@@ -151,7 +152,7 @@ static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
                 uint64_t now = now_usec();
 
                 *ret = choose(w, now, &gate);
-                if (*ret && now < t->wish.deadline)
+                if (*ret && now + (t->failed ? LAST_TRY : 0) < t->wish.deadline)
                         return 0;
                 if (w->failures != failures && !t->failed)
                         t->end = earlier(t->end, t->begin + UNSENT_TRY);
@@ -288,9 +289,9 @@ static void note(Way *w, const Trip *t, Verdict v, const Error *e,
         Address *a = t->address;
 
         if (v == WELL || v == LIMITED)
-                gate_succeeded(&a->gate);
+                gate_succeeded(&a->gate, t->began);
         if (v == WELL || v == SICK || v == UNWELL)
-                gate_succeeded(&w->limit);
+                gate_succeeded(&w->limit, t->began);
         if (v == LIMITED)
                 shut(w, &w->limit, t, e);
         if (v != SICK && v != UNWELL)

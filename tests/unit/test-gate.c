@@ -60,7 +60,9 @@ static void one_tries_at_a_time(void **state) {
         assert_false(gate_may_enter(&g, g.next - 1));
         assert_true(gate_may_enter(&g, 4 * USEC_PER_SEC)); /* the first is lost: another may */
 
-        gate_succeeded(&g);
+        gate_succeeded(&g, 0); /* sent before: no news */
+        assert_false(gate_is_open(&g));
+        gate_succeeded(&g, g.failed_at);
         assert_true(gate_is_open(&g) && gate_may_enter(&g, 0));
 }
 
@@ -131,7 +133,7 @@ static void herd_step(Herd *h, uint64_t now,
                 gate_enter(&h->gates[i], now);
                 h->n_asked++;
                 if (ask(service, now, &told)) {
-                        gate_succeeded(&h->gates[i]);
+                        gate_succeeded(&h->gates[i], now);
                         h->served[i] = true;
                         h->n_served++;
                 } else
