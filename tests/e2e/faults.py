@@ -21,7 +21,7 @@ class Signer:
 
     def __init__(self, stack, folder, sidecar=None, patience=30):
         self.stack, self.folder, self.sidecar = stack, folder, sidecar or stack.sidecar
-        self.patience = patience
+        self.patience, self.signed = patience, 0
         self.file, self.out = folder / "document", folder / "signature"
         self.file.write_bytes(b"what is signed\n")
         self.reference = folder / "release.pem"
@@ -42,6 +42,7 @@ class Signer:
         done = self.run()
         assert done.returncode == 0, text(done.stderr)
         self.verify()
+        self.signed += 1
         return True
 
     def recovers(self, seconds=15):
