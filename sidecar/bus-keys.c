@@ -83,11 +83,12 @@ static int get_key_run(BusCall *call) {
         GetKeyCall *c = container_of(call, GetKeyCall, call);
         const SidecarConfig *config = &call->setup->config;
         State *state = call->peer->manager->state;
+        Wish wish = bus_call_wish(call);
         bool remembered;
         int r;
 
-        r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id,
-                            bus_call_time_left(call), &c->key, &call->e);
+        r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id, &wish,
+                            &c->key, &call->e);
         remembered = is_outage(r) &&
                      state_find_key(state, config->client_id, c->path, c->version, &c->key) >= 0;
         if (r < 0 && !remembered)
@@ -202,6 +203,7 @@ static int list_remembered(ListKeysCall *c) {
 static int list_keys_run(BusCall *call) {
         ListKeysCall *c = container_of(call, ListKeysCall, call);
         const SidecarConfig *config = &call->setup->config;
+        Wish wish = bus_call_wish(call);
         int r;
 
         if (is_remembered(c->cursor)) {
@@ -209,7 +211,7 @@ static int list_keys_run(BusCall *call) {
                 return r == -ENOENT ? 0 : r;
         }
         r = service_list_keys(call->setup->api, c->prefix, c->cursor, c->limit, call->request_id,
-                              bus_call_time_left(call), &c->list, &call->e);
+                              &wish, &c->list, &call->e);
         if (is_outage(r) && !*c->cursor && list_remembered(c) >= 0) {
                 log_failure(LOG_DETAIL,
                             "keys are listed as they were when the service was reachable",

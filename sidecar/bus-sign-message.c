@@ -43,6 +43,7 @@ static int read_arguments(sd_bus_message *m, MessageCall *c, Error *e) {
 static int get_key(MessageCall *c) {
         BusCall *call = &c->call;
         SignJob *job = &c->job;
+        Wish wish = bus_call_wish(call);
         int r;
 
         job->key = key_cache_by_id(call->setup->keys, job->key_id, job->req.version,
@@ -50,21 +51,15 @@ static int get_key(MessageCall *c) {
         if (job->key)
                 return 0;
         r = service_get_key(call->setup->api, NULL, job->key_id, job->req.version, call->request_id,
-                            bus_call_time_left(call), &job->key, &call->e);
+                            &wish, &job->key, &call->e);
         return r < 0 ? r : key_cache_put(call->setup->keys, job->key, job->req.version, &call->e);
-}
-
-static bool has_gone(void *data) {
-        const Peer *p = data;
-
-        return atomic_load(&p->gone);
 }
 
 /* On a thread.  Nobody gets a signature that this process has not checked (I4). */
 static int run(BusCall *call) {
         MessageCall *c = container_of(call, MessageCall, call);
         SignJob *job = &c->job;
-        Wish wish = { .deadline = job->deadline, .given_up = has_gone, .data = call->peer };
+        Wish wish = bus_call_wish(call);
         int r;
 
         if (atomic_load(&call->peer->gone))

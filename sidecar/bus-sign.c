@@ -62,10 +62,11 @@ static int admit_and_submit(SignCall *c) {
 /* On a thread: the key is not known, or not lately. */
 static int run(BusCall *call) {
         SignCall *c = container_of(call, SignCall, call);
+        Wish wish = bus_call_wish(call);
         int r;
 
         r = service_get_key(call->setup->api, NULL, c->job.key_id, c->job.req.version,
-                            call->request_id, bus_call_time_left(call), &c->job.key, &call->e);
+                            call->request_id, &wish, &c->job.key, &call->e);
         if (r >= 0)
                 r = key_cache_put(call->setup->keys, c->job.key, c->job.req.version, &call->e);
         if (r >= 0)

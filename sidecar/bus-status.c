@@ -28,8 +28,11 @@ typedef struct StatusCall {
 
 static int status_run(BusCall *call) {
         StatusCall *c = container_of(call, StatusCall, call);
+        Wish wish = bus_call_wish(call);
 
-        c->who_known = service_whoami(call->setup->api, WHO_TIMEOUT, &c->who, &c->who_error) >= 0;
+        if (wish.deadline > now_usec() + WHO_TIMEOUT)
+                wish.deadline = now_usec() + WHO_TIMEOUT;
+        c->who_known = service_whoami(call->setup->api, &wish, &c->who, &c->who_error) >= 0;
         return 0;
 }
 

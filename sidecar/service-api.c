@@ -85,13 +85,13 @@ static int exchange(ServiceApi *s, Trip *t, HttpRequest *req, HttpResponse *ret,
 }
 
 /* Until there is an answer, or no time.  e is not NULL. */
-static int call(ServiceApi *s, HttpRequest *req, Wish wish, HttpResponse *ret, Error *e) {
-        Trip trip = trip_begin(wish);
+static int call(ServiceApi *s, HttpRequest *req, const Wish *wish, HttpResponse *ret, Error *e) {
+        Trip trip = trip_begin(*wish);
         bool again = true;
         int r = 0;
 
-        req->given_up = wish.given_up;
-        req->given_up_data = wish.data;
+        req->given_up = wish->given_up;
+        req->given_up_data = wish->data;
         while (again) {
                 r = way_take(s->way, &trip, e);
                 if (r < 0)
@@ -105,11 +105,11 @@ static int call(ServiceApi *s, HttpRequest *req, Wish wish, HttpResponse *ret, E
         return r;
 }
 
-static int get(ServiceApi *s, const char *path, const char *request_id, uint64_t timeout_usec,
+static int get(ServiceApi *s, const char *path, const char *request_id, const Wish *wish,
                HttpResponse *ret, Error *e) {
         HttpRequest req = { .method = "GET", .path = path, .request_id = request_id };
 
-        return call(s, &req, (Wish){ .deadline = now_usec() + timeout_usec }, ret, e);
+        return call(s, &req, wish, ret, e);
 }
 
 const char *service_address(ServiceApi *s) {
@@ -167,7 +167,7 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, const Wish *w
 
         req.body = body.data;
         req.body_len = body.len;
-        r = call(s, &req, *wish, &answer, e);
+        r = call(s, &req, wish, &answer, e);
         if (r < 0)
                 return r;
         return service_parse_signatures(answer.body.data, answer.body.len, items, n, e);
@@ -185,9 +185,9 @@ static int post_message_again(ServiceApi *s, HttpRequest *req, const Wish *wish,
 
         *e = (Error){};
         http_response_done(answer);
-        r = service_whoami(s, time_left(wish->deadline), &who, e);
+        r = service_whoami(s, wish, &who, e);
         if (r >= 0)
-                r = call(s, req, *wish, answer, e);
+                r = call(s, req, wish, answer, e);
         if (r >= 0 || answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
                 return r;
         return error_set(e, -CSIGN_E_TOO_LARGE,
@@ -201,7 +201,7 @@ static int exchange_message(ServiceApi *s, HttpRequest *req, SignItem *item, con
         _cleanup_(http_response_done) HttpResponse answer = {};
         int r;
 
-        r = call(s, req, *wish, &answer, e);
+        r = call(s, req, wish, &answer, e);
         if (r < 0 && answer.status == 413 && r != -CSIGN_E_TOO_LARGE)
                 r = post_message_again(s, req, wish, &answer, e);
         return r < 0 ? r : service_parse_signature(answer.body.data, answer.body.len, item, e);
@@ -247,7 +247,7 @@ static int key_path(Buf *b, const char *path, const char *id, uint32_t version) 
 }
 
 int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t version,
-                    const char *request_id, uint64_t timeout_usec, Key **ret, Error *e) {
+                    const char *request_id, const Wish *wish, Key **ret, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
         _cleanup_(key_unrefp) Key *k = NULL;
         _cleanup_(buf_done) Buf url = {};
@@ -258,7 +258,7 @@ int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t ve
         r = key_path(&url, path, id, version);
         if (r < 0)
                 return error_set(e, r, "out of memory");
-        r = get(s, buf_str(&url), request_id, timeout_usec, &answer, e);
+        r = get(s, buf_str(&url), request_id, wish, &answer, e);
         if (r < 0)
                 return r;
         r = service_parse_key(answer.body.data, answer.body.len, &k, e);
@@ -273,7 +273,7 @@ int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t ve
 }
 
 int service_list_keys(ServiceApi *s, const char *prefix, const char *cursor, uint32_t limit,
-                      const char *request_id, uint64_t timeout_usec, KeyList *ret, Error *e) {
+                      const char *request_id, const Wish *wish, KeyList *ret, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
         _cleanup_(buf_done) Buf url = {};
         int r;
@@ -287,7 +287,7 @@ int service_list_keys(ServiceApi *s, const char *prefix, const char *cursor, uin
                 r = http_escape(&url, cursor);
         if (r < 0)
                 return error_set(e, r, "out of memory");
-        r = get(s, buf_str(&url), request_id, timeout_usec, &answer, e);
+        r = get(s, buf_str(&url), request_id, wish, &answer, e);
         if (r < 0)
                 return r;
         return service_parse_key_list(answer.body.data, answer.body.len, ret, e);
@@ -295,10 +295,10 @@ int service_list_keys(ServiceApi *s, const char *prefix, const char *cursor, uin
 
 /* ---- who we are ---- */
 
-int service_whoami(ServiceApi *s, uint64_t timeout_usec, WhoAmI *ret, Error *e) {
+int service_whoami(ServiceApi *s, const Wish *wish, WhoAmI *ret, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
         int r;
 
-        r = get(s, "/v1/whoami", NULL, timeout_usec, &answer, e);
+        r = get(s, "/v1/whoami", NULL, wish, &answer, e);
         return r < 0 ? r : service_parse_who(answer.body.data, answer.body.len, ret, e);
 }

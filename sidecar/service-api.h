@@ -34,12 +34,12 @@ int service_sign_message(ServiceApi *s, SignItem *item, const Wish *wish, Error 
 
 /* path, or id: the other is NULL.  *ret is not in any cache yet. */
 int service_get_key(ServiceApi *s, const char *path, const char *id, uint32_t version,
-                    const char *request_id, uint64_t timeout_usec, Key **ret, Error *e);
+                    const char *request_id, const Wish *wish, Key **ret, Error *e);
 
 int service_list_keys(ServiceApi *s, const char *prefix, const char *cursor, uint32_t limit,
-                      const char *request_id, uint64_t timeout_usec, KeyList *ret, Error *e);
+                      const char *request_id, const Wish *wish, KeyList *ret, Error *e);
 
-int service_whoami(ServiceApi *s, uint64_t timeout_usec, WhoAmI *ret, Error *e);
+int service_whoami(ServiceApi *s, const Wish *wish, WhoAmI *ret, Error *e);
 
 /* The address that is asked now. */
 const char *service_address(ServiceApi *s);

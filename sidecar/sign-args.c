@@ -164,6 +164,7 @@ int sign_args_admit(const BusCall *call, const SignJob *job, Error *e) {
 
 void sign_args_prepare(BusCall *call, SignJob *job) {
         job->setup = call->setup;
+        job->since = call->since;
         job->deadline = call->deadline;
         job->gone = &call->peer->gone;
         memcpy(job->request_id, call->request_id, sizeof(job->request_id));

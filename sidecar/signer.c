@@ -83,10 +83,9 @@ static void refuse(Signer *s, SignJob *job, const Error *e) {
 
 /* ---- a batch ---- */
 
-/* Those who left or whose time is over need no signature.  Returns the last deadline of the rest:
- * who is in a hurry must not spoil it for the others. */
-static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
-        uint64_t deadline = 0;
+/* Those who left or whose time is over need no signature.  *ret_wish is the rest's: who is in a
+ * hurry, or has waited for long, must not spoil it for the others. */
+static void drop_late(Signer *s, Batch *b, uint64_t now, Wish *ret_wish) {
         Error late = {};
         size_t n = 0;
 
@@ -100,11 +99,12 @@ static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
                         continue;
                 }
                 b->jobs[n++] = job;
-                if (job->deadline > deadline)
-                        deadline = job->deadline;
+                if (job->deadline > ret_wish->deadline)
+                        ret_wish->deadline = job->deadline;
+                if (job->since > ret_wish->since)
+                        ret_wish->since = job->since;
         }
         b->n = n;
-        return deadline;
 }
 
 /* Nobody is left who waits for the batch. */
@@ -136,7 +136,7 @@ static void run(Signer *s, Batch *b) {
         Error e = {};
         int r;
 
-        wish.deadline = drop_late(s, b, now_usec());
+        drop_late(s, b, now_usec(), &wish);
         if (b->n == 0)
                 return;
         setup = setup_ref(b->jobs[0]->setup); /* the jobs are gone when they are posted */

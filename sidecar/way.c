@@ -43,8 +43,7 @@ struct Way {
 
         pthread_mutex_t lock;
         pthread_cond_t changed;
-        unsigned failures; /* counts them, so that those who wait notice one */
-        Gate limit;        /* the service wants all of us to be slower, whichever address we take */
+        Gate limit; /* the service wants all of us to be slower, whichever address we take */
         Address addresses[SERVICES_MAX];
         size_t n;
 };
@@ -95,7 +94,7 @@ void way_free(Way *w) {
 /* ---- which address, and when ---- */
 
 Trip trip_begin(Wish wish) {
-        return (Trip){ .wish = wish, .begin = now_usec(), .end = wish.deadline };
+        return (Trip){ .wish = wish, .end = wish.deadline };
 }
 
 /* With the lock.  NULL: *ret_gate is the first that one may enter again. */
@@ -143,9 +142,9 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
         return a < b ? a : b;
 }
 
-/* With the lock.  What another finds out while we wait counts as if we had tried. */
+/* With the lock.  What another has found out since the caller came counts as if we had tried: or
+ * each of those who queue would find out in turn, after as long again. */
 static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
-        unsigned failures = w->failures;
         const Gate *gate;
 
         for (;;) {
@@ -154,8 +153,8 @@ static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
                 *ret = choose(w, now, &gate);
                 if (*ret && now + (t->failed ? LAST_TRY : 0) < t->wish.deadline)
                         return 0;
-                if (w->failures != failures && !t->failed)
-                        t->end = earlier(t->end, t->begin + UNSENT_TRY);
+                if (gate && gate->failed_at >= t->wish.since && !t->failed)
+                        t->end = earlier(t->end, t->wish.since + UNSENT_TRY);
                 if (*ret || gate->next >= t->end || has_given_up(t))
                         break;
                 wait_for_change(w, gate->next, now);
@@ -267,7 +266,6 @@ static void shut(Way *w, Gate *g, const Trip *t, const Error *why) {
         };
 
         gate_failed(g, &f, why);
-        w->failures++;
 }
 
 /* Until when a trip goes on after a failure.  What was sent may have been acted on: it is worth all
@@ -279,7 +277,7 @@ static uint64_t end_of(const Trip *t, Verdict v) {
                 return 0;
         if (v == LIMITED || t->sent || cut)
                 return t->wish.deadline;
-        return earlier(t->wish.deadline, t->begin + UNSENT_TRY);
+        return earlier(t->wish.deadline, t->wish.since + UNSENT_TRY);
 }
 
 /* With the lock.  Connections to an address that is not well are not worth keeping: *ret_n of them

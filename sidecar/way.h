@@ -26,7 +26,9 @@
 
 /* On whose behalf. */
 typedef struct Wish {
-        uint64_t deadline; /* as of now_usec() */
+        uint64_t since; /* when the caller came, as of now_usec(): what is found out later is news
+                           to it */
+        uint64_t deadline;
         bool (*given_up)(
                 void *data); /* nobody waits for the answer any more; NULL: somebody does */
         void *data;
@@ -50,7 +52,7 @@ typedef struct Trip {
 
         /* The way's own. */
         Address *address;
-        uint64_t begin, began, end;
+        uint64_t began, end;
         bool failed;
 } Trip;
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sidecar, as programs, operators and rude neighbours meet it: on its socket and on a bus."""
 
+import concurrent.futures
 import grp
 import hashlib
 import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -464,6 +466,62 @@ def test_a_thousand_connections_of_garbage(stack):
     assert not failures and signed
     wait_until("descriptors to be given back", lambda: len(os.listdir(f"/proc/{sidecar.pid}/fd")) <= fds + 4)
     assert sidecar.running()
+
+
+CROWD = """
+import sys
+said, busy = {}, []
+for i in range(1000):
+    peer = Peer(sys.argv[1], timeout=30)
+    peer.send("GetKey", "su", ("acme/mobile/not-cached", 0))
+    if i < 256:
+        busy.append(peer)
+        continue
+    kind, _, name, body = peer.receive()
+    try:
+        peer.receive()
+    except (DBusError, OSError):
+        said[f"{name}: {body[0]}"] = said.get(f"{name}: {body[0]}", 0) + 1
+print(said)
+"""
+
+
+@pytest.mark.root
+def test_a_thousand_connections_of_one_user(fresh_stack):
+    """All 256 that a user may have are at work: who comes then hears that and is out.  Others are served as ever."""
+    stack = fresh_stack(policy=f"rules = a\n[a]\nuids = 0, {STRANGER_UID}\nkeys = *\neffect = allow\n")
+    with Peer(stack.sidecar.socket, timeout=30) as early:
+        key = early.get_key(RELEASE)
+        fds = len(os.listdir(f"/proc/{stack.sidecar.pid}/fd"))
+        with stack.service.frozen():
+            said = as_stranger(CROWD, stack.sidecar.socket)
+            assert said.startswith("{'org.csign.Sidecar1.Error.RateLimited: ") and said.strip().endswith(": 744}"), said
+            with Peer(stack.sidecar.socket) as late:
+                assert late.call("Status", "")[0]["grant"] == "user"
+            assert early.call("Status", "")
+        assert sign(early, key)
+    wait_until("descriptors to be given back", lambda: len(os.listdir(f"/proc/{stack.sidecar.pid}/fd")) <= fds + 8)
+
+
+def test_a_message_of_128_mib(stack):
+    """D-Bus allows it.  Nobody else notices, and the memory is given back."""
+    part = bytes(63 << 20)  # an array has at most 64
+    status = pathlib.Path(f"/proc/{stack.sidecar.pid}/status")
+    rss = lambda: int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])  # noqa: E731
+    with Peer(stack.sidecar.socket, timeout=30) as good, Peer(stack.sidecar.socket, timeout=60) as bad:
+        key = good.get_key(RELEASE)
+        sign(good, key)
+        before = rss()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(bad.call, "Sign", "ayay", part, part)
+            while not sending.done():
+                begin = time.monotonic()
+                assert sign(good, key)
+                assert time.monotonic() - begin < 5
+            with pytest.raises((DBusError, OSError)):
+                sending.result()
+    if "address" not in stack.sanitize:
+        wait_until("the memory to be given back", lambda: rss() < before + 8192)
 
 
 def test_too_many_calls_at_once_are_refused(stack):
