@@ -2,6 +2,7 @@
 """The sidecar, as programs, operators and rude neighbours meet it: on its socket and on a bus."""
 
 import concurrent.futures
+import contextlib
 import grp
 import hashlib
 import json
@@ -741,3 +742,46 @@ def ask_the_machines_sidecar(stack, folder, address, owner, group):
         assert "Access denied" in text(ask(NOBODY, NOBODY).stderr)
     finally:
         sidecar.stop()
+
+
+# ---- a caller with the set-user-ID bit ----
+
+@pytest.mark.root
+@pytest.mark.uninstrumented
+def test_the_environment_does_not_redirect_a_setuid_caller(stack, tmp_path):
+    """Who starts it chooses its environment, and must not choose whom it asks."""
+    folder = stack.folder / "setuid"
+    folder.mkdir()
+    folder.chmod(0o755)
+    program, conf, trap = folder / "host-setuid", folder / "openssl.cnf", folder / "csign" / "sidecar.sock"
+    shutil.copyfile(stack.build / "tests/e2e/c/host-setuid", program)
+    conf.write_text(stack.openssl_cnf.read_text().replace("[csign_sect]\n",
+                                                          f"[csign_sect]\nsidecar-address = {stack.sidecar.address}\n"))
+    conf.chmod(0o644)
+    stack.shared(stack.program("csign.so"))
+    trap.parent.mkdir(mode=0o755)
+    address = f"unix:path={trap}"
+    env = base_env() | {"CSIGN_BUS": address, "XDG_RUNTIME_DIR": str(folder), "DBUS_SESSION_BUS_ADDRESS": address,
+                        "DBUS_SYSTEM_BUS_ADDRESS": address, "OPENSSL_CONF": "/nonexistent", "OPENSSL_MODULES": "/nonexistent"}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(trap))
+        trap.chmod(0o777)
+        listener.listen()
+        listener.settimeout(0.2)
+
+        program.chmod(0o755)  # the trap works: without the bit it is walked into
+        process = subprocess.Popen(as_user(STRANGER_UID, [program, conf, f"csign://{RELEASE}"]), env=env,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        listener.settimeout(20)
+        listener.accept()[0].close()
+        process.communicate(timeout=60)
+        listener.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                listener.accept()[0].close()
+
+        program.chmod(0o4755)
+        done = stack.run(as_user(STRANGER_UID, [program, conf, f"csign://{RELEASE}"]), env=env)
+        assert text(done.stdout) == f"signed as 0 for {STRANGER_UID}\n", text(done.stderr)
+        with pytest.raises(TimeoutError):
+            listener.accept()
