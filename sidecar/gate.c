@@ -14,14 +14,22 @@ bool gate_is_open(const Gate *g) {
 }
 
 bool gate_may_enter(const Gate *g, uint64_t now) {
-        return g->failures == 0 || now >= g->next;
+        return g->failures == 0 || now >= gate_time(g);
+}
+
+uint64_t gate_time(const Gate *g) {
+        return g->next > g->tried_until ? g->next : g->tried_until;
 }
 
 void gate_enter(Gate *g, uint64_t now) {
         assert(gate_may_enter(g, now));
 
         if (g->failures > 0)
-                g->next = now + TRY_HOLDS;
+                g->tried_until = now + TRY_HOLDS;
+}
+
+void gate_left(Gate *g) {
+        g->tried_until = 0;
 }
 
 void gate_succeeded(Gate *g, uint64_t began) {
@@ -49,9 +57,12 @@ void gate_failed(Gate *g, const GateFailure *f, const Error *why) {
         if (g->failures > 0 && f->began < g->failed_at) {
                 next = f->now + f->at_least;
                 g->next = f->at_least > 0 && next > g->next ? next : g->next;
+                g->told |= f->at_least > 0;
                 return;
         }
         g->failures++;
+        g->tried_until = 0;
         g->failed_at = f->now;
+        g->told = f->at_least > 0;
         g->next = f->now + f->at_least + draw(g->failures, f);
 }

@@ -14,13 +14,18 @@
 
 /* Zero-initialise: it is open. */
 typedef struct Gate {
-        unsigned failures;  /* in a row; 0: it is open */
-        uint64_t failed_at; /* the last of them */
-        uint64_t next;      /* nobody enters before, unless it is open */
-        Error why;          /* of the last failure */
+        unsigned failures;    /* in a row; 0: it is open */
+        uint64_t failed_at;   /* the last of them */
+        uint64_t next;        /* nobody enters before, unless it is open */
+        uint64_t tried_until; /* one has entered, and the others wait for what it finds out */
+        bool told;            /* the service itself said when to come back */
+        Error why;            /* of the last failure */
 } Gate;
 
 bool gate_is_open(const Gate *g);
+
+/* When one may enter if nothing is heard before. */
+uint64_t gate_time(const Gate *g);
 
 /* Open, or it is time for one to try. */
 bool gate_may_enter(const Gate *g, uint64_t now);
@@ -28,6 +33,9 @@ bool gate_may_enter(const Gate *g, uint64_t now);
 /* Who may, does.  At a gate that is not open, the next one may after a while in which the first is
  * not back. */
 void gate_enter(Gate *g, uint64_t now);
+
+/* Back without any news: the next one may. */
+void gate_left(Gate *g);
 
 /* began: when the request was sent.  Before the last failure, it tells nothing new. */
 void gate_succeeded(Gate *g, uint64_t began);

@@ -126,6 +126,10 @@ static bool has_given_up(const Trip *t) {
                (t->wish.given_up && t->wish.given_up(t->wish.data));
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
 /* With the lock, which is let go meanwhile. */
 static void wait_for_change(Way *w, uint64_t until, uint64_t now) {
         uint64_t pause = until - now < LOOK_UP ? until - now : LOOK_UP, then;
@@ -138,12 +142,9 @@ static void wait_for_change(Way *w, uint64_t until, uint64_t now) {
         (void) pthread_cond_timedwait(&w->changed, &w->lock, &ts);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-        return a < b ? a : b;
-}
-
 /* With the lock.  What another has found out since the caller came counts as if we had tried: or
- * each of those who queue would find out in turn, after as long again. */
+ * each of those who queue would find out in turn, after as long again.  For a time that the service
+ * named one waits. */
 static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
         const Gate *gate;
 
@@ -153,11 +154,11 @@ static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
                 *ret = choose(w, now, &gate);
                 if (*ret && now + (t->failed ? LAST_TRY : 0) < t->wish.deadline)
                         return 0;
-                if (gate && gate->failed_at >= t->wish.since && !t->failed)
+                if (gate && !gate->told && gate->failed_at >= t->wish.since && !t->failed)
                         t->end = earlier(t->end, t->wish.since + UNSENT_TRY);
-                if (*ret || gate->next >= t->end || has_given_up(t))
+                if (*ret || gate->next >= t->end || now >= t->end || has_given_up(t))
                         break;
-                wait_for_change(w, gate->next, now);
+                wait_for_change(w, earlier(gate_time(gate), t->end), now);
         }
         if (t->failed)
                 return e->code;
@@ -292,6 +293,10 @@ static void note(Way *w, const Trip *t, Verdict v, const Error *e,
                 gate_succeeded(&w->limit, t->began);
         if (v == LIMITED)
                 shut(w, &w->limit, t, e);
+        if (v == UNKNOWN) {
+                gate_left(&a->gate);
+                gate_left(&w->limit);
+        }
         if (v != SICK && v != UNWELL)
                 return;
         shut(w, &a->gate, t, e);

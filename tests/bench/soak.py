@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import time
 
 STEP = 10000
 MEMORY_MAX_KIB = 16 * 1024
@@ -17,6 +18,16 @@ def usage(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return {"rss_kib": int(re.search(r"VmRSS:\s+(\d+)", status)[1]), "fds": len(os.listdir(f"/proc/{pid}/fd")),
             "threads": int(re.search(r"Threads:\s+(\d+)", status)[1])}
+
+
+def settled(pid):
+    """When a client has ended, the sidecar soon learns of it."""
+    while True:
+        before = usage(pid)
+        time.sleep(0.2)
+        after = usage(pid)
+        if before["fds"] == after["fds"]:
+            return after
 
 
 def sign(stack, load, count):
@@ -46,6 +57,6 @@ def soak(stack, count, say):
     samples = []
     for total in range(STEP, count + 1, STEP):
         rate = sign(stack, load, STEP)
-        samples.append({"signatures": total, "per_second": rate} | usage(stack.sidecar.pid))
+        samples.append({"signatures": total, "per_second": rate} | settled(stack.sidecar.pid))
         say("{signatures:>10}{per_second:>8.0f}{rss_kib:>10}{fds:>6}{threads:>9}".format(**samples[-1]))
     return samples
