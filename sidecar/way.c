@@ -165,6 +165,7 @@ static int wait_turn(Way *w, Trip *t, Address **ret, Error *e) {
         if (*ret)
                 return error_set(e, -CSIGN_E_TIMEOUT, "there was no time left to ask the service");
         *e = gate->why;
+        *e->request_id = 0; /* it was another request's */
         return e->code;
 }
 
