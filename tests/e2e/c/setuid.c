@@ -4,8 +4,8 @@
  *
  *     host-setuid CONFIG KEY
  *
- * What it is told on the command line stands for what such a program has built in.  Its environment is
- * its caller's. */
+ * What it is told on the command line stands for what such a program has built in.  Its environment
+ * is its caller's. */
 
 #include "host.h"
 
