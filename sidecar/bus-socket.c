@@ -256,10 +256,10 @@ static int make_room(BusSocket *s, uid_t uid) {
 
 /* Nobody could go.  The newcomer shall hear why: a connection that just closes looks like a sidecar
  * that died. */
-static int make_room_or_turn_away(BusSocket *s, Peer *p) {
+static int make_room_or_turn_away(BusSocket *s, uid_t uid, Peer *p) {
         int r;
 
-        r = make_room(s, p->caller->uid);
+        r = make_room(s, uid);
         if (r != -EBUSY)
                 return r;
         p->turned_away = true;
@@ -287,7 +287,7 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
         c->peer = peer_new(s->manager);
         if (c->peer)
                 c->peer->link = &c->link;
-        r = c->peer ? make_room_or_turn_away(s, c->peer) : -ENOMEM;
+        r = c->peer ? make_room_or_turn_away(s, caller->uid, c->peer) : -ENOMEM;
         if (r < 0) {
                 (void) close(fd);
                 return error_set(e, r, "uid %u has too many connections", (unsigned) caller->uid);

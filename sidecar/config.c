@@ -88,16 +88,19 @@ static int parse_pins(const char *value, void *target, Error *e) {
         return r < 0 ? r : config_string(buf_str(&pins), target, e);
 }
 
+/* For `none`: not the default either. */
+static int nothing(char **ret) {
+        free(*ret);
+        *ret = strdup("");
+        return *ret ? 0 : -ENOMEM;
+}
+
 /* Without a name and password: the file may be read by everybody, and errors tell the address. */
 static int parse_proxy(const char *value, void *target, Error *e) {
         static const char *const schemes[] = { "http://", "https://", "socks5h://" };
-        char **proxy = target;
 
-        if (strcmp(value, "none") == 0) {
-                free(*proxy);
-                *proxy = strdup("");
-                return *proxy ? 0 : -ENOMEM;
-        }
+        if (strcmp(value, "none") == 0)
+                return nothing(target);
         for (size_t i = 0; i < ELEMENTSOF(schemes); i++) {
                 size_t n = strlen(schemes[i]);
 
@@ -133,8 +136,7 @@ static int parse_connections(const char *value, void *target, Error *e) {
 }
 
 static int parse_state_directory(const char *value, void *target, Error *e) {
-        return strcmp(value, "none") == 0 ? config_string("", target, e)
-                                          : config_path(value, target, e);
+        return strcmp(value, "none") == 0 ? nothing(target) : config_path(value, target, e);
 }
 
 static int parse_journal_max(const char *value, void *target, Error *e) {

@@ -5,6 +5,8 @@ leaks, and signing resumes by itself.  (test_failures.py: daemons that are kille
 import concurrent.futures
 import contextlib
 import ctypes
+import hashlib
+import json
 import os
 import pathlib
 import subprocess
@@ -216,6 +218,36 @@ def test_a_full_audit_disk_is_what_the_signer_reads(fresh_stack, tmp_path):
     finally:
         stack.service.kill()
         stack.run(["umount", stack.state])
+
+
+@pytest.mark.root
+def test_a_full_disk_of_the_sidecars_own_does_not_stop_it(fresh_stack, tmp_path):
+    """Its journal waits for better days; signatures do not."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    run("mount", "-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", str(state))
+    try:
+        stack = fresh_stack(sidecar_conf={"timeout": TIMEOUT, "state-directory": state})
+        signer = Signer(stack, tmp_path, patience=TIMEOUT + 6)
+        before = warm(signer)
+        filler = state / "filler"
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
+            while True:
+                f.write(bytes(512))
+        for _ in range(4):
+            assert {n for n, _ in signer.crowd(256)} == {None}
+        before.check()
+        filler.unlink()
+        signer.signs()
+        digest = hashlib.sha256(signer.file.read_bytes()).hexdigest()
+        wait_until("the journal to go on", lambda: signer.signs() and newest(stack)["digest"] == digest)
+        stack.sidecar.stop()
+    finally:
+        run("umount", "--lazy", str(state))
+
+
+def newest(stack):
+    return json.loads(stack.csign("history", "--json", "--last", "1").stdout)[0]
 
 
 # ---- the network ----

@@ -59,7 +59,9 @@ static void pins_and_proxies_are_read(void **state) {
         assert_string_equal(c.service_pin, PIN_A ";" PIN_B);
         assert_string_equal(c.proxy, "http://proxy.example:3128");
         sidecar_config_done(&c);
-        assert_int_equal(load(&c, "service = https://a\nproxy = none", &e), 0);
+        assert_int_equal(load(&c, "service = https://a\nproxy = none\nstate-directory = none", &e),
+                         0);
+        assert_string_equal(c.state_directory, "");
         assert_string_equal(c.proxy, "");
         sidecar_config_done(&c);
 }
