@@ -6,6 +6,7 @@
 #include "lib/http.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct HttpClient {
         char *base_url;
         EVP_PKEY *key;
         X509 *cert;
+        uint64_t connect_timeout_usec;
 
         Buf url;
         Buf header_text;            /* what `headers` was made from: it changes with the token */
@@ -45,6 +47,10 @@ struct HttpClient {
         unsigned attempts;
         bool send_once;
         bool too_large;
+        char retry_after[80]; /* as it came */
+        int64_t date;
+        bool (*given_up)(void *data);
+        void *given_up_data;
 };
 
 /* ---- curl, once a process ---- */
@@ -91,7 +97,8 @@ static void copy_value(char *buf, size_t size, const char *value, size_t len) {
         buf[len] = 0;
 }
 
-static void take_header(HttpResponse *r, const char *line, size_t len) {
+static void take_header(HttpClient *c, const char *line, size_t len) {
+        HttpResponse *r = c->response;
         char text[80];
         const char *v;
         size_t n;
@@ -100,10 +107,9 @@ static void take_header(HttpResponse *r, const char *line, size_t len) {
                 copy_value(r->content_type, sizeof(r->content_type), v, n);
         else if ((v = header_value(line, len, "ETag", &n)))
                 copy_value(r->etag, sizeof(r->etag), v, n);
-        else if ((v = header_value(line, len, "Retry-After", &n))) {
-                copy_value(text, sizeof(text), v, n);
-                r->retry_after_sec = strtoull(text, NULL, 10);
-        } else if ((v = header_value(line, len, "Date", &n))) {
+        else if ((v = header_value(line, len, "Retry-After", &n)))
+                copy_value(c->retry_after, sizeof(c->retry_after), v, n);
+        else if ((v = header_value(line, len, "Date", &n))) {
                 copy_value(text, sizeof(text), v, n);
                 r->date = curl_getdate(text, NULL);
                 if (r->date < 0)
@@ -120,7 +126,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata) {
                 c->too_large = true;
                 return 0;
         }
-        take_header(c->response, line, len);
+        take_header(c, line, len);
         return len;
 }
 
@@ -132,6 +138,13 @@ static int on_attempt(void *userdata, char *remote_ip, char *local_ip, int remot
         HttpClient *c = userdata;
 
         return c->attempts++ > 0 && c->send_once ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int on_progress(void *userdata, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up) {
+        HttpClient *c = userdata;
+
+        return c->given_up && c->given_up(c->given_up_data);
 }
 
 /* The key may be one that has no file (made in memory, or in a TPM one day). */
@@ -152,11 +165,23 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ssl_ctx, void *userdata) {
                         return -ENOMEM;                                                            \
         } while (0)
 
+static int configure_proxy(HttpClient *c, const HttpOptions *o) {
+        if (o->proxy || !o->proxy_of_environment)
+                SET(c->curl, CURLOPT_PROXY, o->proxy ? o->proxy : "");
+        if (o->proxy)
+                SET(c->curl, CURLOPT_NOPROXY, "");
+        SET(c->curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+        return 0;
+}
+
 static int configure_tls(HttpClient *c, const HttpOptions *o) {
+        bool pin_alone = o->pins && !o->ca_file;
+
         SET(c->curl, CURLOPT_PROTOCOLS_STR, "https");
         SET(c->curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-        SET(c->curl, CURLOPT_SSL_VERIFYPEER, 1L);
-        SET(c->curl, CURLOPT_SSL_VERIFYHOST, 2L);
+        SET(c->curl, CURLOPT_SSL_VERIFYPEER, pin_alone ? 0L : 1L);
+        SET(c->curl, CURLOPT_SSL_VERIFYHOST, pin_alone ? 0L : 2L);
+        SET(c->curl, CURLOPT_PINNEDPUBLICKEY, o->pins);
         SET(c->curl, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* each handshake proves the client's key */
         SET(c->curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
         SET(c->curl, CURLOPT_SSL_CTX_DATA, c);
@@ -169,11 +194,10 @@ static int configure_tls(HttpClient *c, const HttpOptions *o) {
 }
 
 static int configure(HttpClient *c, const HttpOptions *o) {
-        uint64_t connect = o->connect_timeout_usec ? o->connect_timeout_usec : CONNECT_TIMEOUT_USEC;
+        int r;
 
         SET(c->curl, CURLOPT_ERRORBUFFER, c->reason);
         SET(c->curl, CURLOPT_NOSIGNAL, 1L);
-        SET(c->curl, CURLOPT_PROXY, ""); /* none, whatever the environment says */
         SET(c->curl, CURLOPT_FOLLOWLOCATION, 0L);
         SET(c->curl, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
         SET(c->curl, CURLOPT_TCP_NODELAY, 1L);
@@ -182,7 +206,6 @@ static int configure(HttpClient *c, const HttpOptions *o) {
         /* Long before a server closes it for being idle: a POST that meets that close would fail.
          */
         SET(c->curl, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
-        SET(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long) (connect / 1000));
         SET(c->curl, CURLOPT_USERAGENT, o->user_agent ? o->user_agent : "csign/" CSIGN_VERSION);
         SET(c->curl, CURLOPT_WRITEFUNCTION, on_body);
         SET(c->curl, CURLOPT_WRITEDATA, c);
@@ -190,7 +213,10 @@ static int configure(HttpClient *c, const HttpOptions *o) {
         SET(c->curl, CURLOPT_HEADERDATA, c);
         SET(c->curl, CURLOPT_PREREQFUNCTION, on_attempt);
         SET(c->curl, CURLOPT_PREREQDATA, c);
-        return configure_tls(c, o);
+        SET(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(c->curl, CURLOPT_XFERINFODATA, c);
+        r = configure_proxy(c, o);
+        return r < 0 ? r : configure_tls(c, o);
 }
 
 /* "https://host:port" with an optional '/' at the end, which is dropped. */
@@ -225,6 +251,8 @@ int http_client_new(HttpClient **ret, const HttpOptions *o, Error *e) {
         if (!c)
                 return error_set(e, -ENOMEM, "out of memory");
 
+        c->connect_timeout_usec =
+                o->connect_timeout_usec ? o->connect_timeout_usec : CONNECT_TIMEOUT_USEC;
         r = base_url_copy(o->base_url, &c->base_url, e);
         if (r < 0)
                 return r;
@@ -279,6 +307,11 @@ static int header_text(const HttpRequest *req, Buf *b) {
         r = r < 0 ? r : header_line(b, "X-Request-Id", req->request_id);
         r = r < 0 ? r : header_line(b, "Idempotency-Key", req->idempotency_key);
         r = r < 0 ? r : header_line(b, "Csign-Caller", req->caller);
+        if (req->patience_usec >
+            0) /* in full seconds: the lines are kept while they stay the same */
+                r = r < 0 ? r
+                          : buf_printf(b, "Csign-Timeout: %" PRIu64 "\n",
+                                       (req->patience_usec + 999999) / 1000000);
         if (req->bearer)
                 r = r < 0 ? r : buf_printf(b, "Authorization: Bearer %s\n", req->bearer);
         /* A round trip to learn whether the body is wanted pays for a large one alone. */
@@ -335,6 +368,8 @@ static int prepare_headers(HttpClient *c, const HttpRequest *req) {
 
 static int prepare(HttpClient *c, const HttpRequest *req) {
         uint64_t timeout = req->timeout_usec ? req->timeout_usec : TIMEOUT_USEC;
+        uint64_t connect =
+                req->connect_timeout_usec ? req->connect_timeout_usec : c->connect_timeout_usec;
         bool get = strcmp(req->method, "GET") == 0;
         int r;
 
@@ -348,6 +383,8 @@ static int prepare(HttpClient *c, const HttpRequest *req) {
 
         SET(c->curl, CURLOPT_URL, buf_str(&c->url));
         SET(c->curl, CURLOPT_TIMEOUT_MS, (long) (timeout / 1000 + 1));
+        SET(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long) (connect / 1000));
+        SET(c->curl, CURLOPT_NOPROGRESS, req->given_up ? 0L : 1L);
         if (get && !req->body) {
                 SET(c->curl, CURLOPT_HTTPGET, 1L);
                 SET(c->curl, CURLOPT_CUSTOMREQUEST, NULL);
@@ -378,6 +415,8 @@ static int exchange_failed(HttpClient *c, CURLcode code, Error *e) {
         case CURLE_OUT_OF_MEMORY:
                 return error_set(e, -ENOMEM, "out of memory");
         case CURLE_ABORTED_BY_CALLBACK:
+                if (c->given_up && c->given_up(c->given_up_data))
+                        return error_set(e, -ECANCELED, "nobody waits for the answer any more");
                 return error_set(
                         e, -CSIGN_E_SERVICE_UNAVAILABLE,
                         "%s closed the connection before it answered; the request was not sent "
@@ -414,7 +453,10 @@ int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Erro
         c->header_bytes = 0;
         c->send_once = strcmp(req->method, "GET") != 0 && !req->repeatable;
         c->too_large = false;
-        *c->reason = 0;
+        *c->reason = *c->retry_after = 0;
+        c->date = 0;
+        c->given_up = req->given_up;
+        c->given_up_data = req->given_up_data;
         code = curl_easy_perform(c->curl);
         c->response = NULL;
         if (code != CURLE_OK)
@@ -422,6 +464,7 @@ int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Erro
 
         (void) curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
         response.status = (int) status;
+        c->date = response.date;
         *ret = response;
         response = (HttpResponse){};
         return 0;
@@ -429,6 +472,15 @@ int http_exchange(HttpClient *c, const HttpRequest *req, HttpResponse *ret, Erro
 
 bool http_was_sent(const HttpClient *c) {
         return c->attempts > 0;
+}
+
+uint64_t http_retry_after(const HttpClient *c) {
+        time_t then;
+
+        if (isdigit((unsigned char) *c->retry_after))
+                return strtoull(c->retry_after, NULL, 10);
+        then = *c->retry_after ? curl_getdate(c->retry_after, NULL) : -1;
+        return then > c->date && c->date > 0 ? (uint64_t) (then - c->date) : 0;
 }
 
 /* ---- answers ---- */

@@ -191,6 +191,10 @@ int sidecar_bus_new(SidecarBus **ret, const char *address, uint64_t timeout_usec
         return 0;
 }
 
+uint64_t sidecar_bus_timeout(const SidecarBus *b) {
+        return b->timeout_usec;
+}
+
 const char *sidecar_bus_address(SidecarBus *b) {
         const Place *p = atomic_load(&b->used);
 

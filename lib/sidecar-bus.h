@@ -24,6 +24,7 @@ DEFINE_CLEANUP(SidecarBus, sidecar_bus_free)
 
 void sidecar_bus_drain(SidecarBus *b);
 const char *sidecar_bus_address(SidecarBus *b);
+uint64_t sidecar_bus_timeout(const SidecarBus *b); /* of each call, in µs */
 
 typedef struct SidecarCall {
         const char *method;

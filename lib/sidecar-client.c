@@ -361,6 +361,7 @@ typedef struct Sign {
         const SignRequest *req;
         char operation[ID_MAX];
         int fd; /* SignMessage only */
+        uint32_t timeout_msec;
         Buf *sig;
         Receipt receipt;
 } Sign;
@@ -382,12 +383,15 @@ static int append_spki_hash(sd_bus_message *m, const uint8_t *hash) {
         return r;
 }
 
-static int append_options(sd_bus_message *m, const SignRequest *req, const char *operation) {
+static int append_options(sd_bus_message *m, const Sign *s) {
+        const SignRequest *req = s->req;
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}", "idempotency-key", "s", operation);
+                r = sd_bus_message_append(m, "{sv}", "idempotency-key", "s", s->operation);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "timeout", "u", s->timeout_msec);
         if (r >= 0 && req->scheme == SCHEME_RSA_PSS)
                 r = sd_bus_message_append(m, "{sv}", "salt-length", "u", req->salt_len);
         if (r >= 0 && req->scheme == SCHEME_RSA_PSS && req->mgf1_hash)
@@ -409,7 +413,7 @@ static int sign_fill(sd_bus_message *m, void *arg) {
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', req->digest, req->digest_len);
         if (r >= 0)
-                r = append_options(m, req, s->operation);
+                r = append_options(m, s);
         return r;
 }
 
@@ -419,7 +423,7 @@ static int sign_message_fill(sd_bus_message *m, void *arg) {
 
         r = sd_bus_message_append(m, "sush", s->req->key_id, s->req->version,
                                   scheme_name(s->req->scheme), s->fd);
-        return r < 0 ? r : append_options(m, s->req, s->operation);
+        return r < 0 ? r : append_options(m, s);
 }
 
 static int read_receipt_item(sd_bus_message *m, const char *name, void *arg) {
@@ -448,6 +452,14 @@ static int sign_read(sd_bus_message *reply, void *arg, Error *e) {
         return r < 0 ? error_set(e, r, "cannot keep the signature") : 0;
 }
 
+/* What the sidecar is told of our patience is a sixth less, so that its reason is here before our
+ * own deadline. */
+static uint32_t patience(uint64_t timeout_usec) {
+        uint64_t msec = timeout_usec / 6 * 5 / 1000;
+
+        return msec < 1 ? 1 : msec > UINT32_MAX ? UINT32_MAX : (uint32_t) msec;
+}
+
 /* Both are repeatable: under one idempotency key it is signed and recorded once. */
 static int call_sign(SidecarClient *c, Sign *s, const SidecarCall *call, Receipt *receipt,
                      Error *e) {
@@ -459,6 +471,7 @@ static int call_sign(SidecarClient *c, Sign *s, const SidecarCall *call, Receipt
         else if (id_new_timed(s->operation, "op") < 0)
                 return error_set(e, -EIO, "the kernel gives no random bytes");
 
+        s->timeout_msec = patience(sidecar_bus_timeout(c->bus));
         r = sidecar_bus_call(c->bus, call, e);
         if (r >= 0 && receipt)
                 *receipt = s->receipt;

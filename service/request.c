@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "service/clock.h"
 #include "service/metrics.h"
 #include "service/once.h"
 #include "service/problem.h"
@@ -61,6 +62,9 @@ static int walk(Request *req) {
 
         if (req->error.code != 0)
                 return req->error.code; /* the loop found it wrong already */
+        if (req->deadline > 0 && clock_now() >= req->deadline)
+                return error_set(&req->error, -CSIGN_E_TIMEOUT,
+                                 "the client's time was over before it was the request's turn");
         if (req->route->right != RIGHT_NONE) {
                 r = authorize(req);
                 if (r < 0)

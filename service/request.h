@@ -38,6 +38,8 @@ typedef struct Request {
         uint64_t if_match; /* the revision that a change is for; 0: any */
         Buf caller;        /* the header Csign-Caller, as it came */
         Buf body;
+        uint64_t deadline; /* of clock_now(): after it the client has no use for an answer; 0: none
+                            */
 
         Principal *principal; /* NULL on a route that asks no right */
         char claimed[ID_MAX]; /* who the caller says it is, where that is part of the request */

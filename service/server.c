@@ -9,6 +9,7 @@
 #include "service/server.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
@@ -31,6 +32,7 @@
 #include "lib/log.h"
 #include "lib/supervisor.h"
 #include "lib/worker.h"
+#include "service/clock.h"
 #include "service/listen.h"
 #include "service/metrics.h"
 #include "service/problem.h"
@@ -43,6 +45,7 @@
         (512 * 1024)   /* above it evhttp itself answers 413; routes have limits of their own */
 #define LARGE_MAX    8 /* bodies above it that are in memory at once */
 #define QUEUE_MAX    4096
+#define TIMEOUT_MAX  86400 /* seconds */
 #define STOP_SECONDS 10
 
 typedef struct Loop Loop;
@@ -357,16 +360,32 @@ static void take_bearer(Request *req, struct evkeyvalq *headers) {
                 erase((char *) value, strlen(value));
 }
 
+static void take_timeout(Request *req, const char *value) {
+        char *end;
+        unsigned long n;
+
+        if (!value)
+                return;
+        n = isdigit((unsigned char) value[0]) ? strtoul(value, &end, 10) : 0;
+        if (n == 0 || *end || n > TIMEOUT_MAX)
+                error_set(&req->error, -CSIGN_E_BAD_REQUEST,
+                          "Csign-Timeout is not a number of seconds from 1 to %d", TIMEOUT_MAX);
+        else
+                req->deadline = clock_now() + n * USEC_PER_SEC;
+}
+
 static void take_headers(Request *req, struct evhttp_request *http) {
         struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
         const char *id = evhttp_find_header(headers, "X-Request-Id");
         const char *type = evhttp_find_header(headers, "Content-Type");
         const char *caller = evhttp_find_header(headers, "Csign-Caller");
+        const char *timeout = evhttp_find_header(headers, "Csign-Timeout");
 
         if (id && id_is_valid(id, "req"))
                 snprintf(req->request_id, sizeof(req->request_id), "%s", id);
         snprintf(req->content_type, sizeof(req->content_type), "%s", type ? type : "");
         take_bearer(req, headers);
+        take_timeout(req, timeout);
         if (caller && buf_append_str(&req->caller, caller) < 0)
                 error_set(&req->error, -ENOMEM, "no memory for the headers");
 }

@@ -39,10 +39,23 @@ int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **re
         c->peer->in_flight++;
         c->caller = caller_ref(p->caller);
         c->setup = setup_ref(p->manager->setup);
+        c->since = p->used;
         c->deadline = p->used + c->setup->config.timeout_usec;
         c->done = (Done){ .fn = end_posted, .arg = c };
         *ret = c;
         return 0;
+}
+
+static bool has_gone(void *data) {
+        const Peer *p = data;
+
+        return atomic_load_explicit(&p->gone, memory_order_relaxed);
+}
+
+Wish bus_call_wish(BusCall *c) {
+        return (Wish){
+                .since = c->since, .deadline = c->deadline, .given_up = has_gone, .data = c->peer
+        };
 }
 
 static void call_free(BusCall *c) {

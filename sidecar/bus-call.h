@@ -35,7 +35,7 @@ struct BusCall {
         Caller *caller;    /* read-only */
         Setup *setup;
         char request_id[ID_MAX];
-        uint64_t deadline;
+        uint64_t since, deadline;
         const char *about;  /* for the log: the key, or NULL */
         bool asked_service; /* so that its success or failure tells of the service */
         Error e;            /* e.code: 0, or the failure */
@@ -47,6 +47,9 @@ int bus_call_new(const BusCallOps *ops, sd_bus_message *m, Peer *p, BusCall **re
 
 /* Whether it is the sidecar's own user or root who calls: -CSIGN_E_LOCAL_POLICY otherwise. */
 int bus_check_owner(const BusCall *c, const char *what, Error *e);
+
+/* On whose behalf the service is asked, from any thread. */
+Wish bus_call_wish(BusCall *c);
 
 /* Sends it to a thread that runs ops->run(), after which it ends.  -CSIGN_E_RATE_LIMITED. */
 int bus_call_submit(BusCall *c);

@@ -10,7 +10,9 @@
 #include "lib/log.h"
 #include "sidecar/bus-call.h"
 #include "sidecar/bus.h"
+#include "sidecar/clock.h"
 
+#define FALLBACK_USEC  (3 * USEC_PER_SEC)
 #define LIST_LIMIT_MAX 200
 #define CURSOR_MAX     (PATH_MAX_LEN + 32)
 
@@ -79,26 +81,37 @@ static bool is_outage(int r) {
         return r == -CSIGN_E_SERVICE_UNAVAILABLE || r == -CSIGN_E_TIMEOUT;
 }
 
+/* Who has something to fall back on does not wait for an address to be well again. */
+static void hurry(Wish *w) {
+        uint64_t soon = now_usec() + FALLBACK_USEC;
+
+        w->since = 0;
+        if (w->deadline > soon)
+                w->deadline = soon;
+}
+
 static int get_key_run(BusCall *call) {
         GetKeyCall *c = container_of(call, GetKeyCall, call);
         const SidecarConfig *config = &call->setup->config;
         State *state = call->peer->manager->state;
-        bool remembered;
+        _cleanup_(key_unrefp) Key *remembered = NULL;
+        Wish wish = bus_call_wish(call);
         int r;
 
-        r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id,
-                            config->timeout_usec, &c->key, &call->e);
-        remembered = is_outage(r) &&
-                     state_find_key(state, config->client_id, c->path, c->version, &c->key) >= 0;
-        if (r < 0 && !remembered)
-                return r;
-        if (remembered)
+        if (state_find_key(state, config->client_id, c->path, c->version, &remembered) >= 0)
+                hurry(&wish);
+        r = service_get_key(call->setup->api, c->path, NULL, c->version, call->request_id, &wish,
+                            &c->key, &call->e);
+        if (is_outage(r) && remembered) {
                 log_failure(LOG_DETAIL, "a key is told as it was when the service was reachable",
                             &call->e);
-
-        call->e = (Error){};
-        r = key_cache_put(call->setup->keys, c->key, c->version, &call->e);
-        if (r >= 0 && !remembered)
+                call->e = (Error){};
+                c->key = TAKE(remembered);
+                return key_cache_put(call->setup->keys, c->key, c->version, &call->e);
+        }
+        if (r >= 0)
+                r = key_cache_put(call->setup->keys, c->key, c->version, &call->e);
+        if (r >= 0)
                 state_keep_key(state, config->client_id, c->key, c->version, true);
         return r;
 }
@@ -202,6 +215,7 @@ static int list_remembered(ListKeysCall *c) {
 static int list_keys_run(BusCall *call) {
         ListKeysCall *c = container_of(call, ListKeysCall, call);
         const SidecarConfig *config = &call->setup->config;
+        Wish wish = bus_call_wish(call);
         int r;
 
         if (is_remembered(c->cursor)) {
@@ -209,7 +223,7 @@ static int list_keys_run(BusCall *call) {
                 return r == -ENOENT ? 0 : r;
         }
         r = service_list_keys(call->setup->api, c->prefix, c->cursor, c->limit, call->request_id,
-                              config->timeout_usec, &c->list, &call->e);
+                              &wish, &c->list, &call->e);
         if (is_outage(r) && !*c->cursor && list_remembered(c) >= 0) {
                 log_failure(LOG_DETAIL,
                             "keys are listed as they were when the service was reachable",

@@ -40,16 +40,10 @@ static int read_arguments(sd_bus_message *m, MessageCall *c, Error *e) {
         return sign_args_options(m, job, e);
 }
 
-/* What is left of the call's time; at least a millisecond. */
-static uint64_t time_left(const MessageCall *c) {
-        uint64_t now = now_usec();
-
-        return c->job.deadline > now + 1000 ? c->job.deadline - now : 1000;
-}
-
 static int get_key(MessageCall *c) {
         BusCall *call = &c->call;
         SignJob *job = &c->job;
+        Wish wish = bus_call_wish(call);
         int r;
 
         job->key = key_cache_by_id(call->setup->keys, job->key_id, job->req.version,
@@ -57,7 +51,7 @@ static int get_key(MessageCall *c) {
         if (job->key)
                 return 0;
         r = service_get_key(call->setup->api, NULL, job->key_id, job->req.version, call->request_id,
-                            time_left(c), &job->key, &call->e);
+                            &wish, &job->key, &call->e);
         return r < 0 ? r : key_cache_put(call->setup->keys, job->key, job->req.version, &call->e);
 }
 
@@ -65,6 +59,7 @@ static int get_key(MessageCall *c) {
 static int run(BusCall *call) {
         MessageCall *c = container_of(call, MessageCall, call);
         SignJob *job = &c->job;
+        Wish wish = bus_call_wish(call);
         int r;
 
         if (atomic_load(&call->peer->gone))
@@ -73,8 +68,7 @@ static int run(BusCall *call) {
         if (r >= 0)
                 r = sign_args_admit(call, job, &call->e);
         if (r >= 0)
-                r = service_sign_message(call->setup->api, &job->item, time_left(c),
-                                         &call->peer->gone, &call->e);
+                r = service_sign_message(call->setup->api, &job->item, &wish, &call->e);
         return r < 0 ? r
                      : sign_request_verify(&job->req, job->key->public_key, job->item.sig.data,
                                            job->item.sig.len, &call->e);
@@ -117,6 +111,7 @@ int method_sign_message(sd_bus_message *m, Peer *p) {
                 r = access_check_any(call->setup->access, call->caller, &call->e);
         if (r >= 0)
                 r = read_arguments(m, c, &call->e);
+        call->deadline = c->job.deadline;
         if (r >= 0)
                 r = bus_call_submit(call);
         return r < 0 ? bus_call_end(call, r) : 1;

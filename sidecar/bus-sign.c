@@ -62,11 +62,11 @@ static int admit_and_submit(SignCall *c) {
 /* On a thread: the key is not known, or not lately. */
 static int run(BusCall *call) {
         SignCall *c = container_of(call, SignCall, call);
+        Wish wish = bus_call_wish(call);
         int r;
 
         r = service_get_key(call->setup->api, NULL, c->job.key_id, c->job.req.version,
-                            call->request_id, call->setup->config.timeout_usec, &c->job.key,
-                            &call->e);
+                            call->request_id, &wish, &c->job.key, &call->e);
         if (r >= 0)
                 r = key_cache_put(call->setup->keys, c->job.key, c->job.req.version, &call->e);
         if (r >= 0)
@@ -116,6 +116,7 @@ int method_sign(sd_bus_message *m, Peer *p) {
         c->job.done = (Done){ .fn = signed_or_not, .arg = c };
 
         r = read_arguments(m, &c->job, &call->e);
+        call->deadline = c->job.deadline;
         if (r >= 0)
                 r = setup_check(call->setup, &call->e);
         if (r >= 0)

@@ -25,6 +25,7 @@
 
 #define CONNECTIONS_MAX     1024
 #define CONNECTIONS_PER_UID 256
+#define TURNED_AWAY_MAX     64 /* connections that are there to hear that there is no room */
 #define ACCEPTS_AT_ONCE     32
 #define EVENTS_AT_ONCE      64
 #define MESSAGES_AT_ONCE    64   /* of one connection, before it is the others' turn */
@@ -51,7 +52,6 @@ struct BusSocket {
         int epoll;
         sd_event_source *listening, *traffic, *turn;
         Connection *connections;
-        size_t n_connections;
         sd_id128_t id;
 };
 
@@ -81,7 +81,6 @@ static void connection_unlink(Connection *c) {
                 c->socket->connections = c->next;
         if (c->next)
                 c->next->previous = c->previous;
-        c->socket->n_connections--;
 }
 
 static void connection_link(Connection *c) {
@@ -91,7 +90,6 @@ static void connection_link(Connection *c) {
         if (c->next)
                 c->next->previous = c;
         s->connections = c;
-        s->n_connections++;
 }
 
 static void connection_close(Connection *c) {
@@ -147,6 +145,8 @@ static void connection_process(Connection *c) {
 
         for (int i = 0; r > 0 && !c->ended && i < MESSAGES_AT_ONCE; i++)
                 r = connection_step(c);
+        if (c->peer->turned_away && c->peer->has_called)
+                c->ended = true;
         if (r < 0 || c->ended || connection_watch(c) < 0) {
                 connection_close(c);
                 return;
@@ -212,11 +212,12 @@ static bool goes_before(const Peer *a, const Peer *b) {
 }
 
 /* The first to go, of this user or (-1) of all; NULL: all are at work. */
-static Connection *oldest_idle(const BusSocket *s, uid_t uid) {
+static Connection *oldest_idle(const BusSocket *s, uid_t uid, bool turned_away) {
         Connection *first = NULL;
 
         for (Connection *c = s->connections; c; c = c->next) {
-                if (c->peer->in_flight > 0 || (uid != (uid_t) -1 && c->peer->caller->uid != uid))
+                if (c->peer->in_flight > 0 || c->peer->turned_away != turned_away ||
+                    (uid != (uid_t) -1 && c->peer->caller->uid != uid))
                         continue;
                 if (!first || goes_before(c->peer, first->peer))
                         first = c;
@@ -224,16 +225,18 @@ static Connection *oldest_idle(const BusSocket *s, uid_t uid) {
         return first;
 }
 
-static size_t count_of(const BusSocket *s, uid_t uid) {
+/* Of this user or (-1) of all. */
+static size_t count_of(const BusSocket *s, uid_t uid, bool turned_away) {
         size_t n = 0;
 
         for (Connection *c = s->connections; c; c = c->next)
-                n += c->peer->caller->uid == uid;
+                n += (uid == (uid_t) -1 || c->peer->caller->uid == uid) &&
+                     c->peer->turned_away == turned_away;
         return n;
 }
 
-static int evict(BusSocket *s, uid_t uid) {
-        Connection *c = oldest_idle(s, uid);
+static int evict(BusSocket *s, uid_t uid, bool turned_away) {
+        Connection *c = oldest_idle(s, uid, turned_away);
 
         if (!c)
                 return -EBUSY;
@@ -245,11 +248,25 @@ static int evict(BusSocket *s, uid_t uid) {
 static int make_room(BusSocket *s, uid_t uid) {
         int r = 0;
 
-        if (count_of(s, uid) >= CONNECTIONS_PER_UID)
-                r = evict(s, uid);
-        else if (s->n_connections >= CONNECTIONS_MAX)
-                r = evict(s, (uid_t) -1);
+        if (count_of(s, uid, false) >= CONNECTIONS_PER_UID)
+                r = evict(s, uid, false);
+        else if (count_of(s, (uid_t) -1, false) >= CONNECTIONS_MAX)
+                r = evict(s, (uid_t) -1, false);
         return r;
+}
+
+/* Nobody could go.  The newcomer shall hear why: a connection that just closes looks like a sidecar
+ * that died. */
+static int make_room_or_turn_away(BusSocket *s, uid_t uid, Peer *p) {
+        int r;
+
+        r = make_room(s, uid);
+        if (r != -EBUSY)
+                return r;
+        p->turned_away = true;
+        if (count_of(s, (uid_t) -1, true) >= TURNED_AWAY_MAX)
+                return evict(s, (uid_t) -1, true);
+        return 0;
 }
 
 /* ---- accepting ---- */
@@ -271,7 +288,7 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
         c->peer = peer_new(s->manager);
         if (c->peer)
                 c->peer->link = &c->link;
-        r = c->peer ? make_room(s, caller->uid) : -ENOMEM;
+        r = c->peer ? make_room_or_turn_away(s, caller->uid, c->peer) : -ENOMEM;
         if (r < 0) {
                 (void) close(fd);
                 return error_set(e, r, "uid %u has too many connections", (unsigned) caller->uid);
@@ -292,7 +309,7 @@ static void on_accept_failure(BusSocket *s, int error) {
                 return;
         log_line(LOG_WARNING, "cannot accept", "REASON", strerror(error), NULL);
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
-                (void) evict(s, (uid_t) -1);
+                (void) evict(s, (uid_t) -1, false);
 }
 
 static int on_connect(sd_event_source *source, int listener, uint32_t events, void *userdata) {

@@ -28,8 +28,11 @@ typedef struct StatusCall {
 
 static int status_run(BusCall *call) {
         StatusCall *c = container_of(call, StatusCall, call);
+        Wish wish = bus_call_wish(call);
 
-        c->who_known = service_whoami(call->setup->api, WHO_TIMEOUT, &c->who, &c->who_error) >= 0;
+        if (wish.deadline > now_usec() + WHO_TIMEOUT)
+                wish.deadline = now_usec() + WHO_TIMEOUT;
+        c->who_known = service_whoami(call->setup->api, &wish, &c->who, &c->who_error) >= 0;
         return 0;
 }
 
@@ -66,14 +69,17 @@ static int status_reply(BusCall *call, sd_bus_message *reply) {
         snprintf(calls, sizeof(calls), "%" PRIu64, m->n_calls);
         snprintf(signatures, sizeof(signatures), "%" PRIu64, m->n_signatures);
 
-        return sd_bus_message_append(
-                reply, "a{ss}", 11, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
-                "service", s->config.service ? s->config.service : "", "client-id",
-                s->config.client_id ? s->config.client_id : "", "account", m->who.name, "scope",
-                m->who.scope, "token-expires",
-                time_text(s->api ? service_token_expires(s->api) : 0, expires), "credential",
-                s->config.credential ? s->config.credential : "", "last-error",
-                s->api ? m->last_error : not_set_up, "calls", calls, "signatures", signatures);
+        return sd_bus_message_append(reply, "a{ss}", 11, "version", CSIGN_VERSION, "grant",
+                                     grant_name(m->options.grant), "service",
+                                     s->api              ? service_address(s->api)
+                                     : s->config.service ? s->config.service
+                                                         : "",
+                                     "client-id", s->config.client_id ? s->config.client_id : "",
+                                     "account", m->who.name, "scope", m->who.scope, "token-expires",
+                                     time_text(s->api ? service_token_expires(s->api) : 0, expires),
+                                     "credential", s->config.credential ? s->config.credential : "",
+                                     "last-error", s->api ? m->last_error : not_set_up, "calls",
+                                     calls, "signatures", signatures);
 }
 
 static const BusCallOps status_ops = {

@@ -14,6 +14,7 @@
 
 #include "lib/log.h"
 #include "sidecar/bus.h"
+#include "sidecar/clock.h"
 
 #define LOOKUP_THREADS  2
 #define LOOKUPS_MAX     1024
@@ -172,13 +173,18 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
 int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e) {
         _cleanup_(setup_unrefp) Setup *setup = NULL;
+        Wish wish = {};
         int r;
 
         r = setup_load(&setup, m->config_dir, m->options.grant, e);
         if (r >= 0)
                 r = setup_check(setup, e);
-        if (r >= 0)
-                r = service_whoami(setup->api, setup->config.timeout_usec, ret_who, e);
+        if (r < 0)
+                return r;
+
+        wish.since = now_usec();
+        wish.deadline = wish.since + setup->config.timeout_usec;
+        r = service_whoami(setup->api, &wish, ret_who, e);
         if (r < 0)
                 return r;
         *ret = TAKE(setup);

@@ -70,6 +70,9 @@ int peer_call(Peer *p, sd_bus_message *m, BusMethod method) {
 
         p->used = now_usec();
         p->has_called = true;
+        if (p->turned_away)
+                return refuse(m, -CSIGN_E_RATE_LIMITED,
+                              "this user, or all together, have too many connections at work");
         if (!p->identified)
                 return park(p, m, method);
         if (p->in_flight >= PEER_CALLS_MAX)

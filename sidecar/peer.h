@@ -36,6 +36,7 @@ struct Peer {
         bool identified;  /* all that is to be known of it is */
         atomic_bool gone; /* it has left: signing threads look */
         unsigned in_flight;
+        bool turned_away; /* there is no room for it: its first call says so */
         bool has_called;
         uint64_t used; /* when it last called, or was answered */
         ParkedCall *parked;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int load_account(Setup *s, const char *dir, Error *e) {
+static int load_account(Setup *s, const char *dir, Grant grant, Error *e) {
         Error why = {};
         int r;
 
@@ -19,6 +19,9 @@ static int load_account(Setup *s, const char *dir, Error *e) {
         }
         if (r < 0)
                 return error_set(e, r, "%s", why.detail);
+
+        /* A machine's way to the service is its administrator's decision, and no process's. */
+        s->config.proxy_of_environment = grant == GRANT_USER;
 
         r = credential_load(&s->credential, s->config.credential, s->config.client_id, &s->why_not);
         if (r == -CSIGN_E_NO_CREDENTIAL || r == -CSIGN_E_BAD_CREDENTIAL)
@@ -45,7 +48,7 @@ int setup_load(Setup **ret, const char *dir, Grant grant, Error *e) {
         if (r >= 0)
                 r = key_cache_new(&s->keys, e);
         if (r >= 0)
-                r = load_account(s, dir, e);
+                r = load_account(s, dir, grant, e);
         if (r < 0)
                 return r;
 

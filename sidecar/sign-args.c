@@ -65,6 +65,21 @@ static int read_idempotency_key(sd_bus_message *m, SignJob *job, Error *e) {
         return 0;
 }
 
+/* A caller who is less patient than we are: after that nobody waits. */
+static int read_timeout(sd_bus_message *m, SignJob *job, Error *e) {
+        uint64_t deadline;
+        uint32_t msec;
+
+        if (sd_bus_message_read(m, "v", "u", &msec) < 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "option timeout is not of type u");
+        if (msec == 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "option timeout is 0 milliseconds");
+        deadline = now_usec() + (uint64_t) msec * 1000;
+        if (deadline < job->deadline)
+                job->deadline = deadline;
+        return 0;
+}
+
 static const struct {
         const char *name;
         int (*read)(sd_bus_message *m, SignJob *job, Error *e);
@@ -73,6 +88,7 @@ static const struct {
         { "salt-length", read_salt_length },
         { "mgf1-hash", read_mgf1_hash },
         { "idempotency-key", read_idempotency_key },
+        { "timeout", read_timeout },
 };
 
 /* Callers that name no operation get one all the same: the way to the service can lose answers
@@ -148,6 +164,7 @@ int sign_args_admit(const BusCall *call, const SignJob *job, Error *e) {
 
 void sign_args_prepare(BusCall *call, SignJob *job) {
         job->setup = call->setup;
+        job->since = call->since;
         job->deadline = call->deadline;
         job->gone = &call->peer->gone;
         memcpy(job->request_id, call->request_id, sizeof(job->request_id));

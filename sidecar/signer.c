@@ -83,10 +83,9 @@ static void refuse(Signer *s, SignJob *job, const Error *e) {
 
 /* ---- a batch ---- */
 
-/* Those who left or whose time is over need no signature.  Returns the first deadline of the rest.
- */
-static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
-        uint64_t deadline = UINT64_MAX;
+/* Those who left or whose time is over need no signature.  *ret_wish is the rest's: who is in a
+ * hurry, or has waited for long, must not spoil it for the others. */
+static void drop_late(Signer *s, Batch *b, uint64_t now, Wish *ret_wish) {
         Error late = {};
         size_t n = 0;
 
@@ -100,11 +99,22 @@ static uint64_t drop_late(Signer *s, Batch *b, uint64_t now) {
                         continue;
                 }
                 b->jobs[n++] = job;
-                if (job->deadline < deadline)
-                        deadline = job->deadline;
+                if (job->deadline > ret_wish->deadline)
+                        ret_wish->deadline = job->deadline;
+                if (job->since > ret_wish->since)
+                        ret_wish->since = job->since;
         }
         b->n = n;
-        return deadline;
+}
+
+/* Nobody is left who waits for the batch. */
+static bool all_have_gone(void *data) {
+        const Batch *b = data;
+
+        for (size_t i = 0; i < b->n; i++)
+                if (!atomic_load_explicit(b->jobs[i]->gone, memory_order_relaxed))
+                        return false;
+        return true;
 }
 
 /* I4: nobody gets a signature that this process has not checked. */
@@ -121,19 +131,19 @@ static void check_signature(SignJob *job) {
 
 static void run(Signer *s, Batch *b) {
         SignItem *items[SIGN_BATCH_MAX];
-        uint64_t begin = now_usec(), deadline;
+        Wish wish = { .given_up = all_have_gone, .data = b, .stop = &s->stop };
         Setup *setup;
         Error e = {};
         int r;
 
-        deadline = drop_late(s, b, begin);
+        drop_late(s, b, now_usec(), &wish);
         if (b->n == 0)
                 return;
         setup = setup_ref(b->jobs[0]->setup); /* the jobs are gone when they are posted */
         for (size_t i = 0; i < b->n; i++)
                 items[i] = &b->jobs[i]->item;
 
-        r = service_sign(setup->api, items, b->n, deadline - begin, &s->stop, &e);
+        r = service_sign(setup->api, items, b->n, &wish, &e);
         for (size_t i = 0; i < b->n; i++) {
                 if (r < 0) {
                         refuse(s, b->jobs[i], &e);

@@ -22,7 +22,7 @@ typedef struct SignJob {
         char idempotency_key[ID_MAX];
         uint8_t digest[DIGEST_MAX];
         uint8_t spki_hash[SPKI_HASH_SIZE];
-        uint64_t deadline;
+        uint64_t since, deadline;
         const atomic_bool *gone; /* the caller has left: do not sign for nobody */
         SignItem item;           /* the result */
         Done done;               /* posted when it is there */

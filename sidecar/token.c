@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include <openssl/ec.h>
@@ -206,29 +207,38 @@ static int ask(Token *t, HttpClient *http, uint64_t timeout_usec, int64_t now, H
         return http_exchange(http, &req, ret, e);
 }
 
+/* Seconds that the service's clock is ahead: 0 where that may be the answer's way alone. */
+static int64_t offset_of(int64_t date, int64_t now) {
+        int64_t ahead = date - now;
+
+        return ahead <= CLOCK_SLACK && -ahead <= CLOCK_SLACK ? 0 : ahead;
+}
+
 /* Outside the lock.  A clock that is wrong on one side is the commonest reason for a refusal, so
  * the service's own clock gets a second try. */
 static int fetch(Token *t, HttpClient *http, uint64_t timeout_usec, int64_t *offset,
                  char value[static TOKEN_MAX], uint32_t *ret_expires_in, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
+        uint64_t deadline = now_usec() + timeout_usec;
         int r;
 
         for (int attempt = 0;; attempt++) {
-                int64_t now = time(NULL), ahead;
+                int64_t now = time(NULL), was = *offset, change;
+                uint64_t begin = now_usec();
 
                 http_response_done(&answer);
-                r = ask(t, http, timeout_usec, now + *offset, &answer, e);
+                r = ask(t, http, begin < deadline ? deadline - begin : 1000, now + was, &answer, e);
                 if (r < 0)
                         return r;
+                if (answer.date > 0)
+                        *offset = offset_of(answer.date, time(NULL));
                 if (answer.status == 200)
                         return token_parse(answer.body.data, answer.body.len, value, ret_expires_in,
                                            e);
-
-                ahead = answer.date > 0 ? answer.date - now : *offset;
+                change = *offset - was;
                 if (attempt > 0 || answer.status >= 500 ||
-                    (ahead - *offset <= CLOCK_SLACK && *offset - ahead <= CLOCK_SLACK))
+                    (change <= CLOCK_SLACK && -change <= CLOCK_SLACK))
                         break;
-                *offset = ahead;
         }
         r = http_response_error(&answer, e);
         return r < 0 ? r
@@ -239,6 +249,7 @@ static int fetch(Token *t, HttpClient *http, uint64_t timeout_usec, int64_t *off
 
 int token_new(Token **ret, const Credential *credential, const char *client_id, const char *issuer,
               Error *e) {
+        pthread_condattr_t attr;
         Token *t;
 
         assert(ret && credential && client_id && issuer);
@@ -250,7 +261,10 @@ int token_new(Token **ret, const Credential *credential, const char *client_id, 
         t->client_id = client_id;
         t->issuer = issuer;
         (void) pthread_mutex_init(&t->lock, NULL);
-        (void) pthread_cond_init(&t->changed, NULL);
+        (void) pthread_condattr_init(&attr);
+        (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(&t->changed, &attr);
+        (void) pthread_condattr_destroy(&attr);
         *ret = t;
         return 0;
 }
@@ -264,11 +278,20 @@ void token_free(Token *t) {
         free(t);
 }
 
+/* Sidecars that got their tokens together, when a service came back, do not renew them together. */
+static uint64_t random_below(uint64_t n) {
+        uint64_t random;
+
+        if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random))
+                return 0;
+        return random % n;
+}
+
 static void store(Token *t, const char *value, uint32_t expires_in, uint64_t asked_at) {
         uint64_t life = expires_in * USEC_PER_SEC;
 
         memcpy(t->value, value, TOKEN_MAX);
-        t->refresh_at = asked_at + life / 3 * 2;
+        t->refresh_at = asked_at + life / 2 + random_below(life / 6);
         t->ends_at = asked_at + life;
         t->ends_wall = time(NULL) + expires_in;
 }
@@ -306,8 +329,21 @@ static bool is_good(const Token *t, uint64_t now) {
         return *t->value && now < t->ends_at;
 }
 
+/* With the lock.  false: it took too long. */
+static bool wait_for_round(Token *t, unsigned round, uint64_t timeout_usec) {
+        struct timespec until;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec +=
+                (time_t) (timeout_usec / USEC_PER_SEC) + 1; /* its round ends first, if it can */
+        while (t->rounds == round)
+                if (pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT)
+                        return t->rounds != round;
+        return true;
+}
+
 /* With the lock.  Who finds the fetch of another under way shares its outcome, good or bad. */
-static int ensure(Token *t, HttpClient *http, uint64_t timeout_usec) {
+static int ensure(Token *t, HttpClient *http, uint64_t timeout_usec, Error *e) {
         uint64_t now = now_usec();
         unsigned round = t->rounds;
 
@@ -316,10 +352,12 @@ static int ensure(Token *t, HttpClient *http, uint64_t timeout_usec) {
         if (!t->fetching) {
                 int r = refresh(t, http, timeout_usec);
 
+                *e = t->last_error;
                 return is_good(t, now_usec()) ? 0 : r;
         }
-        while (t->rounds == round)
-                (void) pthread_cond_wait(&t->changed, &t->lock);
+        if (!wait_for_round(t, round, timeout_usec))
+                return error_set(e, -CSIGN_E_TIMEOUT, "the service gives no token in time");
+        *e = t->last_error;
         return is_good(t, now_usec()) ? 0 : t->last_r;
 }
 
@@ -327,14 +365,12 @@ int token_get(Token *t, HttpClient *http, uint64_t timeout_usec, char buf[static
               Error *e) {
         int r;
 
-        assert(t && http);
+        assert(t && http && e);
 
         (void) pthread_mutex_lock(&t->lock);
-        r = ensure(t, http, timeout_usec);
+        r = ensure(t, http, timeout_usec, e);
         if (r >= 0)
                 memcpy(buf, t->value, TOKEN_MAX);
-        else if (e)
-                *e = t->last_error;
         (void) pthread_mutex_unlock(&t->lock);
         return r;
 }
@@ -343,6 +379,14 @@ void token_refused(Token *t, const char *value) {
         (void) pthread_mutex_lock(&t->lock);
         if (strcmp(t->value, value) == 0)
                 erase(t->value, sizeof(t->value));
+        (void) pthread_mutex_unlock(&t->lock);
+}
+
+void token_note_date(Token *t, int64_t date) {
+        if (date <= 0)
+                return;
+        (void) pthread_mutex_lock(&t->lock);
+        t->clock_offset = offset_of(date, time(NULL));
         (void) pthread_mutex_unlock(&t->lock);
 }
 

@@ -22,14 +22,18 @@ int token_new(Token **ret, const Credential *credential, const char *client_id, 
 void token_free(Token *t);
 DEFINE_CLEANUP(Token, token_free)
 
-/* A token that is good for now; gets another when two thirds of its life are over.  One thread asks
- * the service, the others go on with the old one or wait for the new.  Failures: those of
- * http_call(). */
+/* A token that is good for now; gets another at some time between half and two thirds of its life.
+ * One thread asks the service, the others go on with the old one or wait for the new.  Failures:
+ * those of http_call(). */
 int token_get(Token *t, HttpClient *http, uint64_t timeout_usec, char buf[static TOKEN_MAX],
               Error *e);
 
 /* The service did not take it: the next token_get() gets another. */
 void token_refused(Token *t, const char *value);
+
+/* The Date of an answer that has just come: assertions are made by the service's clock, where that
+ * is known to differ from ours.  0: it had none. */
+void token_note_date(Token *t, int64_t date);
 
 /* Wall-clock time (Unix) when the present one ends; 0 if there is none. */
 int64_t token_expires(Token *t);

@@ -18,7 +18,7 @@
 #include "service/keystore/keystore.h"
 
 #define COMMON_NAME_MAX   64 /* RFC 5280: ub-common-name, ub-organization-name */
-#define CERT_BACKDATE_SEC 300
+#define CERT_BACKDATE_SEC 7200
 #define CERT_EKU_MAX      256
 #define CERT_URL_MAX      512
 #define CERT_SERIAL_MAX   41 /* hex of 20 bytes, and the NUL */

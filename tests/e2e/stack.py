@@ -73,6 +73,8 @@ PACKAGES = {
     "dtc": "device-tree-compiler",
     "fdtget": "device-tree-compiler",
     "script": "bsdutils",
+    "nft": "nftables",
+    "ip": "iproute2",
 }
 
 SANITIZER_REPORT = re.compile(

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sidecar, as programs, operators and rude neighbours meet it: on its socket and on a bus."""
 
+import concurrent.futures
+import contextlib
 import grp
 import hashlib
 import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -466,6 +469,62 @@ def test_a_thousand_connections_of_garbage(stack):
     assert sidecar.running()
 
 
+CROWD = """
+import sys
+said, busy = {}, []
+for i in range(1000):
+    peer = Peer(sys.argv[1], timeout=30)
+    peer.send("GetKey", "su", ("acme/mobile/not-cached", 0))
+    if i < 256:
+        busy.append(peer)
+        continue
+    kind, _, name, body = peer.receive()
+    try:
+        peer.receive()
+    except (DBusError, OSError):
+        said[f"{name}: {body[0]}"] = said.get(f"{name}: {body[0]}", 0) + 1
+print(said)
+"""
+
+
+@pytest.mark.root
+def test_a_thousand_connections_of_one_user(fresh_stack):
+    """All 256 that a user may have are at work: who comes then hears that and is out.  Others are served as ever."""
+    stack = fresh_stack(policy=f"rules = a\n[a]\nuids = 0, {STRANGER_UID}\nkeys = *\neffect = allow\n")
+    with Peer(stack.sidecar.socket, timeout=30) as early:
+        key = early.get_key(RELEASE)
+        fds = len(os.listdir(f"/proc/{stack.sidecar.pid}/fd"))
+        with stack.service.frozen():
+            said = as_stranger(CROWD, stack.sidecar.socket)
+            assert said.startswith("{'org.csign.Sidecar1.Error.RateLimited: ") and said.strip().endswith(": 744}"), said
+            with Peer(stack.sidecar.socket) as late:
+                assert late.call("Status", "")[0]["grant"] == "user"
+            assert early.call("Status", "")
+        assert sign(early, key)
+    wait_until("descriptors to be given back", lambda: len(os.listdir(f"/proc/{stack.sidecar.pid}/fd")) <= fds + 8)
+
+
+def test_a_message_of_128_mib(stack):
+    """D-Bus allows it.  Nobody else notices, and the memory is given back."""
+    part = bytes(63 << 20)  # an array has at most 64
+    status = pathlib.Path(f"/proc/{stack.sidecar.pid}/status")
+    rss = lambda: int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1])  # noqa: E731
+    with Peer(stack.sidecar.socket, timeout=30) as good, Peer(stack.sidecar.socket, timeout=60) as bad:
+        key = good.get_key(RELEASE)
+        sign(good, key)
+        before = rss()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(bad.call, "Sign", "ayay", part, part)
+            while not sending.done():
+                begin = time.monotonic()
+                assert sign(good, key)
+                assert time.monotonic() - begin < 5
+            with pytest.raises((DBusError, OSError)):
+                sending.result()
+    if "address" not in stack.sanitize:
+        wait_until("the memory to be given back", lambda: rss() < before + 8192)
+
+
 def test_too_many_calls_at_once_are_refused(stack):
     """The quota of one connection; nobody else feels it."""
     with stack.service.frozen(), Peer(stack.sidecar.socket, timeout=60) as greedy:
@@ -683,3 +742,46 @@ def ask_the_machines_sidecar(stack, folder, address, owner, group):
         assert "Access denied" in text(ask(NOBODY, NOBODY).stderr)
     finally:
         sidecar.stop()
+
+
+# ---- a caller with the set-user-ID bit ----
+
+@pytest.mark.root
+@pytest.mark.uninstrumented
+def test_the_environment_does_not_redirect_a_setuid_caller(stack, tmp_path):
+    """Who starts it chooses its environment, and must not choose whom it asks."""
+    folder = stack.folder / "setuid"
+    folder.mkdir()
+    folder.chmod(0o755)
+    program, conf, trap = folder / "host-setuid", folder / "openssl.cnf", folder / "csign" / "sidecar.sock"
+    shutil.copyfile(stack.build / "tests/e2e/c/host-setuid", program)
+    conf.write_text(stack.openssl_cnf.read_text().replace("[csign_sect]\n",
+                                                          f"[csign_sect]\nsidecar-address = {stack.sidecar.address}\n"))
+    conf.chmod(0o644)
+    stack.shared(stack.program("csign.so"))
+    trap.parent.mkdir(mode=0o755)
+    address = f"unix:path={trap}"
+    env = base_env() | {"CSIGN_BUS": address, "XDG_RUNTIME_DIR": str(folder), "DBUS_SESSION_BUS_ADDRESS": address,
+                        "DBUS_SYSTEM_BUS_ADDRESS": address, "OPENSSL_CONF": "/nonexistent", "OPENSSL_MODULES": "/nonexistent"}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(trap))
+        trap.chmod(0o777)
+        listener.listen()
+        listener.settimeout(0.2)
+
+        program.chmod(0o755)  # the trap works: without the bit it is walked into
+        process = subprocess.Popen(as_user(STRANGER_UID, [program, conf, f"csign://{RELEASE}"]), env=env,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        listener.settimeout(20)
+        listener.accept()[0].close()
+        process.communicate(timeout=60)
+        listener.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                listener.accept()[0].close()
+
+        program.chmod(0o4755)
+        done = stack.run(as_user(STRANGER_UID, [program, conf, f"csign://{RELEASE}"]), env=env)
+        assert text(done.stdout) == f"signed as 0 for {STRANGER_UID}\n", text(done.stderr)
+        with pytest.raises(TimeoutError):
+            listener.accept()

@@ -189,6 +189,7 @@ static int method_list_keys(sd_bus_message *m, void *userdata, sd_bus_error *err
 
 typedef struct Options {
         bool has_salt;
+        uint32_t timeout_msec;
         SignRequest req;
         const uint8_t *spki_hash;
 } Options;
@@ -210,6 +211,10 @@ static int read_options(sd_bus_message *m, Options *o) {
                         if (sd_bus_message_read(m, "v", "u", &o->req.salt_len) < 0)
                                 return -EINVAL;
                         o->has_salt = true;
+                } else if (strcmp(name, "timeout") == 0) {
+                        if (sd_bus_message_read(m, "v", "u", &o->timeout_msec) < 0 ||
+                            o->timeout_msec == 0)
+                                return -EINVAL;
                 } else if (strcmp(name, "mgf1-hash") == 0) {
                         if (sd_bus_message_read(m, "v", "s", &text) < 0)
                                 return -EINVAL;

@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 
 
 class Pair:
@@ -24,13 +25,15 @@ class TcpProxy:
 
     lose(n)     the next n answers on connections that are open now never arrive; the connection breaks instead
     swallow(n)  the same, but the connection stays open and silent
-    lost        how many it lost so far"""
+    lost        how many it lost so far
+    times       when somebody connected (time.monotonic())"""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.target, self.lost, self.to_lose, self.silent = None, 0, 0, False
         self.pairs, self.lock = set(), threading.Lock()
+        self.times = []
         self.loop, self.running = selectors.DefaultSelector(), True
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -68,6 +71,7 @@ class TcpProxy:
 
     def _accept(self):
         client, _ = self.listener.accept()
+        self.times.append(time.monotonic())
         if not self.running:
             client.close()
             return

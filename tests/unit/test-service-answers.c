@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sidecar/service-api.h"
+#include "sidecar/service-answers.h"
 #include "tests/unit/test.h"
 
 #include <openssl/x509.h>
