@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/accounts.h"
+#include "service/api-team-accounts.h"
 #include "service/api.h"
 #include "service/clock.h"
 #include "service/db/queries.h"
@@ -58,7 +59,7 @@ static int find_account(Request *req, Right right, Account *ret, Error *e) {
         r = account_by_id(req->service->db, req->principal->tsg, req->params[0], ret, e);
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(req->principal, r, "account", NULL, e);
-        return r < 0 ? r : request_allow(req, right, ret->tsg, e);
+        return r < 0 ? r : account_allow(req, right, ret->id, ret->tsg, e);
 }
 
 int api_account_get(Request *req, Error *e) {

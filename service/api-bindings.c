@@ -80,15 +80,19 @@ static int list_binding(const RoleBinding *b, void *userdata) {
 typedef struct OwnListing {
         Request *req;
         Page *page;
+        DbConn *c;
         Error *e;
 } OwnListing;
 
 /* A principal has few: they are one page, of those that the caller may see. */
 static int list_own(const RoleBinding *b, void *userdata) {
         OwnListing *l = userdata;
+        TsgChain chain;
         int r;
 
-        r = request_allow(l->req, RIGHT_VIEW(PEOPLE), b->tsg, NULL);
+        r = tsg_chain(l->c, b->tsg, &chain, l->e);
+        if (r >= 0)
+                r = policy_check_on(l->req->principal, RIGHT_VIEW(PEOPLE), &chain, NULL);
         if (r == -CSIGN_E_NOT_PERMITTED)
                 return 0;
         if (r < 0)
@@ -98,15 +102,14 @@ static int list_own(const RoleBinding *b, void *userdata) {
 }
 
 static int list_of_principal(Request *req, Page *page, const char *principal, Error *e) {
-        OwnListing l = { req, page, e };
-        DbConn *c;
+        OwnListing l = { .req = req, .page = page, .e = e };
         int r;
 
-        r = db_acquire(req->service->db, &c, e);
+        r = db_acquire(req->service->db, &l.c, e);
         if (r < 0)
                 return r;
-        r = role_binding_list_of(c, principal, list_own, &l, e);
-        db_release(req->service->db, c);
+        r = role_binding_list_of(l.c, principal, list_own, &l, e);
+        db_release(req->service->db, l.c);
         return r;
 }
 

@@ -18,7 +18,7 @@
 typedef struct KeyChange {
         /* as asked; NULL: stays */
         const char *state, *description, *path;
-        const json_t *labels, *policy, *not_before, *not_after;
+        const json_t *labels, *policy, *not_before, *not_after, *project;
 
         const char *id;
         uint64_t if_match;
@@ -45,6 +45,7 @@ static int read_change(Request *req, KeyChange *ch, json_t **root, Error *e) {
                 { "policy", json_field_object, offsetof(KeyChange, policy) },
                 { "not_before", field_value, offsetof(KeyChange, not_before) },
                 { "not_after", field_value, offsetof(KeyChange, not_after) },
+                { "project", field_value, offsetof(KeyChange, project) },
         };
         int r;
 
@@ -56,6 +57,8 @@ static int read_change(Request *req, KeyChange *ch, json_t **root, Error *e) {
                 r = error_set(e, -CSIGN_E_BAD_REQUEST, "'state' is enabled or disabled");
         if (r >= 0 && ch->labels)
                 r = key_labels_check(ch->labels, true, e);
+        if (r >= 0 && ch->project && !json_is_null(ch->project) && !json_is_string(ch->project))
+                r = error_set(e, -CSIGN_E_BAD_REQUEST, "'project' is a project's id, or null");
         return r;
 }
 
@@ -112,7 +115,7 @@ static int merge(const KeyChange *ch, Key *k, Error *e) {
 typedef struct Words {
         char not_before[CLOCK_TEXT_MAX], not_after[CLOCK_TEXT_MAX];
         Buf policy;
-        const char *state, *description, *path, *tsg, *labels;
+        const char *state, *description, *path, *tsg, *labels, *project;
 } Words;
 
 static const char *time_words(uint64_t usec, char buf[static CLOCK_TEXT_MAX]) {
@@ -127,6 +130,7 @@ static int describe(const Key *k, Words *w) {
         w->path = k->path;
         w->tsg = k->tsg;
         w->labels = buf_str(&k->labels);
+        w->project = k->project[0] ? k->project : "none";
         return key_policy_text(&w->policy, k);
 }
 
@@ -145,6 +149,7 @@ static int write_record(KeyChange *ch, const Words *to, const Words *from) {
                 CHANGED("not_before", to->not_before, from->not_before),
                 CHANGED("not_after", to->not_after, from->not_after),
                 CHANGED("labels", to->labels, from->labels),
+                CHANGED("project", to->project, from->project),
                 CHANGED("policy", buf_str(&to->policy), buf_str(&from->policy)), NULL);
 }
 
@@ -162,6 +167,16 @@ static int record_change(KeyChange *ch, const Key *before, const Key *after) {
         return r;
 }
 
+/* Its own, as it is moved, or another. */
+static int change_project(DbConn *c, const KeyChange *ch, const Key *k, Error *e) {
+        const char *to = ch->project ? json_string_value(ch->project) ?: "" : k->project;
+        int r;
+
+        r = key_check_project(c, ch->event.principal, ch->moves ? ch->tsg.id : k->tsg, k->project,
+                              to, e);
+        return r < 0 ? r : key_set_project(c, k->id, to, e);
+}
+
 static int write_change(DbConn *c, KeyChange *ch, Key *k, Error *e) {
         int r;
 
@@ -174,6 +189,8 @@ static int write_change(DbConn *c, KeyChange *ch, Key *k, Error *e) {
                 r = key_label(c, k->path, ch->labels, e);
         if (r >= 0 && ch->moves)
                 r = key_move(c, k->id, ch->tsg.id, ch->name, e);
+        if (r >= 0 && (ch->moves || ch->project))
+                r = change_project(c, ch, k, e);
         return r;
 }
 

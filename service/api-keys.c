@@ -46,6 +46,7 @@ void key_write(JsonOut *o, const Key *k) {
         json_out_str(o, "id", k->id);
         json_out_str(o, "path", k->path);
         json_out_str(o, "tsg", k->tsg);
+        json_out_str(o, "project", k->project[0] ? k->project : NULL);
         json_out_str(o, "name", k->name);
         json_out_str(o, "algorithm", k->alg->name);
         json_out_str(o, "state", key_state_name(k, clock_now()));
@@ -164,13 +165,36 @@ int api_key_resolve(Request *req, Error *e) {
         return r < 0 ? r : key_reply(req, k);
 }
 
-static int list_key(const Key *k, void *userdata) {
-        Page *page = userdata;
+typedef struct KeyListing {
+        Page page;
+        unsigned rows;
+        char seen[PATH_MAX_LEN]; /* the last one */
+} KeyListing;
 
-        if (!page_take(page, k->path))
+static int list_key(const Key *k, void *userdata) {
+        KeyListing *l = userdata;
+
+        l->rows++;
+        snprintf(l->seen, sizeof(l->seen), "%s", k->path);
+        if (policy_check_key(l->page.principal, k, NULL, NULL) < 0 || !page_take(&l->page, k->path))
                 return 0;
-        key_write(&page->o, k);
-        return page->o.r;
+        key_write(&l->page.o, k);
+        return l->page.o.r;
+}
+
+/* Until the page is full: some of what is read may be hidden. */
+static int list_below(Request *req, KeyListing *l, const Root *root, const KeyFilter *f, Error *e) {
+        const char *after = l->page.after;
+        unsigned want;
+        int r;
+
+        do {
+                want = l->page.left + 1;
+                l->rows = 0;
+                r = key_list(req->service->db, root, f, after, want, list_key, l, e);
+                after = l->seen;
+        } while (r >= 0 && !l->page.more && l->rows == want);
+        return r;
 }
 
 /* ?state= and ?label=name:value. */
@@ -196,22 +220,25 @@ static int read_filter(Request *req, KeyFilter *f, char label[static NAME_MAX_LE
 }
 
 int api_key_list(Request *req, Error *e) {
-        Right right = req->principal->may_sign ? RIGHT_SIGN : RIGHT_VIEW(KEYS);
+        const Principal *p = req->principal;
+        Right right = p->may_sign ? RIGHT_SIGN : RIGHT_VIEW(KEYS);
         char prefix[PATH_MAX_LEN], label[NAME_MAX_LEN + 1];
         KeyFilter f = { .prefix = prefix };
+        KeyListing l = {};
         const Root *root;
-        Page page;
         int r;
+
+        if (policy_check_right(p, RIGHT_VIEW(KEYS), NULL) < 0)
+                f.signer = p->id;
 
         r = request_path(req, "prefix", prefix, e);
         if (r >= 0)
                 r = read_filter(req, &f, label, e);
         if (r >= 0)
-                r = page_begin(&page, req, "keys", e);
-        while (r >= 0 && (root = page_root(&page, right)))
-                r = key_list(req->service->db, root, &f, page.after, page.left + 1, list_key, &page,
-                             e);
-        return r < 0 ? r : page_end(&page);
+                r = page_begin(&l.page, req, "keys", e);
+        while (r >= 0 && (root = page_root(&l.page, right)))
+                r = list_below(req, &l, root, &f, e);
+        return r < 0 ? r : page_end(&l.page);
 }
 
 /* ---- making ---- */
@@ -225,7 +252,8 @@ int json_field_time(const json_t *v, const char *name, void *target, Error *e) {
 
 typedef struct NewKey {
         /* as asked */
-        const char *path, *algorithm, *description, *certificate, *subject;
+        const char *path, *algorithm, *description, *certificate, *subject, *project;
+        const Principal *maker;
         uint32_t days;
         uint64_t not_before, not_after;
         const json_t *labels, *policy;
@@ -273,6 +301,7 @@ static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
                 { "not_after", json_field_time, offsetof(NewKey, not_after) },
                 { "labels", json_field_object, offsetof(NewKey, labels) },
                 { "policy", json_field_object, offsetof(NewKey, policy) },
+                { "project", json_field_string, offsetof(NewKey, project) },
         };
         int r;
 
@@ -355,6 +384,8 @@ static int place_key(Request *req, NewKey *n, Error *e) {
                 return r;
 
         snprintf(k->tsg, sizeof(k->tsg), "%s", tsg.id);
+        snprintf(k->project, sizeof(k->project), "%.39s", n->project ?: "");
+        n->maker = req->principal;
         k->version = k->primary_version = 1;
         k->revision = 1;
         k->state = KEY_ENABLED;
@@ -406,7 +437,11 @@ static int insert_key(DbConn *c, void *userdata, Error *e) {
         const NewKey *n = userdata;
         int r;
 
-        r = key_insert(c, n->key, e);
+        r = key_check_project(c, n->maker, n->key->tsg, "", n->key->project, e);
+        if (r >= 0)
+                r = key_insert(c, n->key, e);
+        if (r >= 0)
+                r = key_set_project(c, n->key->id, n->key->project, e);
         if (r >= 0 && n->labels)
                 r = key_label(c, n->key->path, n->labels, e);
         if (r >= 0 && n->certified)
@@ -427,7 +462,7 @@ static int commit_key(Request *req, NewKey *n, Error *e) {
                 r = audit_entry_change(&rec, &event, "key", k->id, "path", k->path, "tsg", k->tsg,
                                        "algorithm", k->alg->name, "certificate_serial",
                                        n->certified ? n->cert.serial : NULL, "policy",
-                                       buf_str(&policy), NULL);
+                                       buf_str(&policy), "project", n->project, NULL);
         return r < 0 ? r : request_commit(req, insert_key, n, &rec, e);
 }
 

@@ -24,6 +24,11 @@ int key_check_fields(const char *description, uint64_t not_before, uint64_t not_
 /* A JsonParse: RFC 3339 text to uint64_t. */
 int json_field_time(const json_t *v, const char *name, void *target, Error *e);
 
+/* In an audit job: whether p may take a key of that TSG out of a project and into another; "":
+ * none.  Who does it decides who signs: it takes the right to change both projects. */
+int key_check_project(DbConn *c, const Principal *p, const char *tsg, const char *from,
+                      const char *to, Error *e);
+
 /* For records: the policy as JSON. */
 int key_policy_text(Buf *ret, const Key *k);
 

@@ -43,6 +43,29 @@ int api_account_get(Request *req, Error *e);
 int api_account_create(Request *req, Error *e);
 int api_account_change(Request *req, Error *e);
 
+int api_user_list(Request *req, Error *e);
+int api_user_get(Request *req, Error *e);
+int api_user_create(Request *req, Error *e);
+int api_user_change(Request *req, Error *e);
+int api_user_delete(Request *req, Error *e);
+int api_user_key_list(Request *req, Error *e);
+int api_user_key_create(Request *req, Error *e);
+int api_user_key_delete(Request *req, Error *e);
+
+/* Of teams and of projects. */
+int api_group_list(Request *req, Error *e);
+int api_group_get(Request *req, Error *e);
+int api_group_create(Request *req, Error *e);
+int api_group_change(Request *req, Error *e);
+int api_group_delete(Request *req, Error *e);
+int api_group_members(Request *req, Error *e);
+int api_group_member_add(Request *req, Error *e);
+int api_group_member_remove(Request *req, Error *e);
+
+int api_team_account_list(Request *req, Error *e);
+int api_team_account_add(Request *req, Error *e);
+int api_team_account_remove(Request *req, Error *e);
+
 int api_role_list(Request *req, Error *e);
 int api_role_get(Request *req, Error *e);
 int api_role_create(Request *req, Error *e);

@@ -14,6 +14,7 @@
 
 #include "service/clock.h"
 #include "service/db/queries.h"
+#include "service/last-used.h"
 #include "service/metrics.h"
 
 /* ---- the secret's text ---- */
@@ -89,6 +90,8 @@ static int take_user(DbRow *row, void *userdata) {
         p->expires = (uint64_t) db_row_int(row, 4);
         p->may_sign = strcmp(db_row_text(row, 5), "administer") != 0;
         p->may_administer = strcmp(db_row_text(row, 5), "sign") != 0;
+        snprintf(p->api_key, sizeof(p->api_key), "%s", db_row_text(row, 6));
+        atomic_init(&p->api_key_used, (uint64_t) db_row_int(row, 7));
         return 0;
 }
 
@@ -214,6 +217,8 @@ int authn_principal(const Authn *a, const Bearer *b, const uint8_t *client_key, 
                 r = check_binding(p, client_key, e);
         if (r < 0)
                 return r;
+        if (p->api_key[0] && a->last_used)
+                last_used_note(a->last_used, p, clock_now());
         *ret = TAKE(p);
         return 0;
 }

@@ -35,6 +35,7 @@ typedef struct Authn {
         Db *db;
         Cache *cache; /* of principals, by the hash of their secret; bump it when an account or user
                          changes */
+        struct LastUsed *last_used; /* NULL: nobody wants to know */
 } Authn;
 
 /* client_key: SHA-256 of the SubjectPublicKeyInfo that the TLS client proved to have, or NULL.

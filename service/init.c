@@ -29,6 +29,7 @@ typedef struct Init {
         Db *db;
         Tsg top;
         User owner;
+        ApiKey first;
         RoleBinding binding;
         Secret api_key;
         uint8_t api_key_hash[SHA256_SIZE];
@@ -54,8 +55,7 @@ static int fill_database(DbConn *c, void *userdata, Error *e) {
         if (r >= 0)
                 r = user_insert(c, &in->owner, e);
         if (r >= 0)
-                r = user_api_key_insert(c, in->owner.id, "first", in->api_key_hash, in->top.created,
-                                        e);
+                r = user_api_key_insert(c, &in->first, in->api_key_hash, e);
         if (r >= 0)
                 r = role_binding_insert(c, &in->binding, e);
         if (r >= 0)
@@ -120,6 +120,11 @@ static int make_ids(Init *in, Error *e) {
                 r = id_new(in->owner.id, "usr");
         if (r >= 0)
                 r = id_new(in->binding.id, "bind");
+        if (r >= 0)
+                r = id_new(in->first.id, "ak");
+        in->first.created = in->top.created;
+        snprintf(in->first.name, sizeof(in->first.name), "first");
+        memcpy(in->first.user, in->owner.id, ID_MAX);
         memcpy(in->owner.tsg, in->top.id, ID_MAX);
         snprintf(in->owner.path, sizeof(in->owner.path), "%s", in->owner.name);
         memcpy(in->binding.tsg, in->top.id, ID_MAX);

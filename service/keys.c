@@ -91,6 +91,7 @@ static void take_life(DbRow *row, Key *k) {
         };
         k->destroy_at = (uint64_t) db_row_int(row, 22);
         k->destroyed = (uint64_t) db_row_int(row, 23);
+        snprintf(k->project, sizeof(k->project), "%s", db_row_text(row, 26));
 }
 
 /* The columns of KEY_COLUMNS in db/queries.c. */
@@ -258,15 +259,21 @@ static int list_row(DbRow *row, void *userdata) {
                 return -ENOMEM;
         r = key_from_row(row, k);
         if (r >= 0)
+                r = tsg_chain(l->c, k->tsg, &k->above, l->e);
+        if (r >= 0)
                 r = read_labels(l->c, k, l->e);
         if (r >= 0)
                 r = read_certificates(l->c, k, l->e);
         return r < 0 ? r : l->fn(k, l->userdata);
 }
 
+#define SIGNER_ARGS(f)                                                                             \
+        DB_TEXT((f)->signer ?: ""), DB_TEXT((f)->signer ?: ""), DB_TEXT((f)->signer ?: "")
+
 /* A key is expired from its not_after on, if it is enabled. */
-static int list_by_state(Listing *l, const char *state, const PathRange *range, unsigned limit) {
+static int list_by_state(Listing *l, const KeyFilter *f, const PathRange *range, unsigned limit) {
         int64_t now = (int64_t) clock_now(), from = 0, to = INT64_MAX;
+        const char *state = f->state;
 
         if (strcmp(state, expired) == 0) {
                 state = state_names[KEY_ENABLED];
@@ -274,21 +281,22 @@ static int list_by_state(Listing *l, const char *state, const PathRange *range, 
         } else if (strcmp(state, state_names[KEY_ENABLED]) == 0)
                 from = now + 1;
         return db_query(l->c, SQL_KEY_LIST_BY_STATE,
-                        DB_ARGS(PATH_RANGE_ARGS(range), DB_TEXT(state), DB_INT(from), DB_INT(to),
-                                DB_INT(limit)),
+                        DB_ARGS(PATH_RANGE_ARGS(range), SIGNER_ARGS(f), DB_TEXT(state),
+                                DB_INT(from), DB_INT(to), DB_INT(limit)),
                         list_row, l, l->e);
 }
 
 static int list(Listing *l, const KeyFilter *f, const PathRange *range, unsigned limit) {
         if (f->state)
-                return list_by_state(l, f->state, range, limit);
+                return list_by_state(l, f, range, limit);
         if (f->label)
                 return db_query(l->c, SQL_KEY_LIST_BY_LABEL,
-                                DB_ARGS(PATH_RANGE_ARGS(range), DB_TEXT(f->label),
+                                DB_ARGS(PATH_RANGE_ARGS(range), SIGNER_ARGS(f), DB_TEXT(f->label),
                                         DB_TEXT(f->label_value), DB_INT(limit)),
                                 list_row, l, l->e);
-        return db_query(l->c, SQL_KEY_LIST, DB_ARGS(PATH_RANGE_ARGS(range), DB_INT(limit)),
-                        list_row, l, l->e);
+        return db_query(l->c, SQL_KEY_LIST,
+                        DB_ARGS(PATH_RANGE_ARGS(range), SIGNER_ARGS(f), DB_INT(limit)), list_row, l,
+                        l->e);
 }
 
 int key_list(Db *db, const Root *root, const KeyFilter *f, const char *after, unsigned limit,
@@ -375,6 +383,11 @@ int key_update(DbConn *c, const Key *k, Error *e) {
                                       "key '%s' is destroyed, or is to be: it cannot be changed",
                                       k->path);
         return r;
+}
+
+int key_set_project(DbConn *c, const char *id, const char *project, Error *e) {
+        return db_exec(c, SQL_KEY_JOIN, DB_ARGS(DB_TEXT(project[0] ? project : NULL), DB_TEXT(id)),
+                       e);
 }
 
 static int take_path(DbRow *row, void *userdata) {

@@ -52,6 +52,7 @@ typedef struct Key {
         Buf labels;                     /* as a JSON object, by name; empty: "{}" */
         uint64_t certificate_expires;   /* 0: it has no certificate */
         bool certificate_revoked;
+        char project[ID_MAX];           /* "": in none */
 } Key;
 
 static inline void key_unref(Key *k) {
@@ -79,6 +80,7 @@ typedef struct KeyFilter {
         const char *prefix;
         const char *label, *label_value; /* label NULL: any */
         const char *state;               /* as key_state_name(); NULL: all but destroyed ones */
+        const char *signer;              /* NULL, or leaves out what projects keep from him */
 } KeyFilter;
 
 /* Whether there is such a state. */
@@ -107,6 +109,9 @@ int key_insert(DbConn *c, const Key *k, Error *e);
 
 /* Writes state (enabled or disabled), description, validity and policy.  -CSIGN_E_KEY_DESTROYED. */
 int key_update(DbConn *c, const Key *k, Error *e);
+
+/* Into a project; "": into none. */
+int key_set_project(DbConn *c, const char *id, const char *project, Error *e);
 
 /* -CSIGN_E_ALREADY_EXISTS. */
 int key_move(DbConn *c, const char *id, const char *tsg, const char *name, Error *e);

@@ -81,7 +81,7 @@ int policy_check_right(const Principal *p, Right right, Error *e) {
         r = check_api_key(p, right, e);
         if (r < 0 || right == RIGHT_SIGN)
                 return r;
-        if (has_role(p, right))
+        if (has_role(p, right) || (RIGHT_PAGE(right) == PAGE_ACCOUNTS && p->owns_accounts))
                 return 0;
         return refuse_role(p, right, "", e);
 }
@@ -116,6 +116,40 @@ int policy_check_grant(const Principal *p, const Rights *rights, const TsgChain 
         return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "grant",
                               "%s '%s' does not hold %s there, and so can neither give nor take it",
                               principal_type_name(p), p->name, rights_text(&missing, text));
+}
+
+int policy_check_over(const Principal *p, const Principal *other, Error *e) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < other->n_bindings; i++)
+                r = policy_check_grant(p, &other->bindings[i].rights, &other->bindings[i].tsg, e);
+        return r;
+}
+
+int policy_check_api_key(const Principal *p, const TsgChain *tsg, bool may_sign,
+                         bool may_administer, uint64_t expires, Error *e) {
+        if (covers(p, tsg) && may_sign <= p->may_sign && may_administer <= p->may_administer &&
+            (p->expires == 0 || (expires && expires <= p->expires)))
+                return 0;
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "api-key",
+                              "that API key is for more than the one that %s '%s' came with",
+                              principal_type_name(p), p->name);
+}
+
+bool policy_is_member(const Principal *p, const char *team) {
+        for (size_t i = 0; i < p->n_teams; i++)
+                if (strcmp(p->teams[i], team) == 0)
+                        return true;
+        return false;
+}
+
+int policy_check_account(const Principal *p, Right right, const TsgChain *tsg, const char *team,
+                         Error *e) {
+        assert(RIGHT_PAGE(right) == PAGE_ACCOUNTS);
+
+        if (team[0] && p->may_administer && covers(p, tsg) && policy_is_member(p, team))
+                return 0;
+        return policy_check_on(p, right, tsg, e);
 }
 
 int policy_check_principal(const Principal *p, const Principal *other, Error *e) {
@@ -184,10 +218,21 @@ int policy_unreachable(const Principal *p, int not_found, const char *what, cons
                               p->tsg_path);
 }
 
+static int compare_ids(const void *a, const void *b) {
+        return strcmp(a, b);
+}
+
+static bool is_signer(const Principal *p, const Key *key) {
+        return key->project[0] == '\0' ||
+               (p->n_projects > 0 && bsearch(key->project, p->projects, p->n_projects,
+                                             sizeof(*p->projects), compare_ids));
+}
+
 /* Who may use it sees it, and so does who administers it. */
 static bool sees_key(const Principal *p, const Key *key) {
         return key && covers(p, &key->above) &&
-               (p->may_sign || policy_check_on(p, RIGHT_VIEW(KEYS), &key->above, NULL) >= 0);
+               ((p->may_sign && is_signer(p, key)) ||
+                policy_check_on(p, RIGHT_VIEW(KEYS), &key->above, NULL) >= 0);
 }
 
 int policy_check_key(const Principal *p, const Key *key, const char *asked_path, Error *e) {
@@ -211,6 +256,31 @@ static int check_duties(const Principal *p, const Key *key, Error *e) {
                         "%s '%s' administers TSG '%s' (%s), and so may not sign with its keys",
                         principal_type_name(p), p->name, b->path, b->id);
         }
+        return 0;
+}
+
+static int check_project(const Principal *p, const Key *key, Error *e) {
+        if (is_signer(p, key))
+                return 0;
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "project",
+                              "key '%s' is in project '%s', of which %s '%s' is no authorized "
+                              "signer",
+                              key->path, key->project, principal_type_name(p), p->name);
+}
+
+int policy_check_use(const Principal *p, const Key *key, const char **ret_rule, Error *e) {
+        int r;
+
+        r = policy_check_right(p, RIGHT_SIGN, e);
+        if (r >= 0)
+                r = policy_check_key(p, key, NULL, e);
+        if (r >= 0)
+                r = check_project(p, key, e);
+        if (r >= 0)
+                r = check_duties(p, key, e);
+        if (r < 0)
+                return r;
+        *ret_rule = key->project[0] ? "project" : "scope";
         return 0;
 }
 
@@ -276,15 +346,12 @@ static int check_certificate(const Key *key, uint64_t now, Error *e) {
 int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req,
                       const char **ret_rule, Error *e) {
         uint64_t now = clock_now();
+        const char *rule;
         int r;
 
         assert(p && req && ret_rule);
 
-        r = policy_check_right(p, RIGHT_SIGN, e);
-        if (r >= 0)
-                r = policy_check_key(p, key, NULL, e);
-        if (r >= 0)
-                r = check_duties(p, key, e);
+        r = policy_check_use(p, key, &rule, e);
         if (r >= 0)
                 r = check_key_state(key, e);
         if (r >= 0)
@@ -300,6 +367,6 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
         if (r < 0)
                 return r;
 
-        *ret_rule = "scope";
+        *ret_rule = rule;
         return 0;
 }

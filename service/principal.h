@@ -3,6 +3,8 @@
 
 /* Who is calling: immutable, counted, and cached by authn.c, with all that decisions ask of it. */
 
+#include <stdatomic.h>
+
 #include "lib/id.h"
 #include "lib/key-uri.h"
 #include "service/cache.h"
@@ -23,10 +25,11 @@ typedef struct Binding {
         Rights rights;
 } Binding;
 
-/* Roles that one principal can have, its teams' counted in, and teams that it can be in.  Granting
- * enforces it. */
+/* Roles and projects that one principal can have, its teams' counted in, and teams that it can be
+ * in.  Granting enforces it. */
 #define BINDINGS_MAX 64
 #define TEAMS_MAX    32
+#define PROJECTS_MAX 256
 
 typedef struct Principal {
         CacheObject object;
@@ -46,10 +49,19 @@ typedef struct Principal {
         size_t n_bindings;
         char (*teams)[ID_MAX];
         size_t n_teams;
+        bool owns_accounts;       /* one of the teams does */
+        char (*projects)[ID_MAX]; /* of which it is an authorized signer; sorted */
+        size_t n_projects;
 
         uint8_t thumbprint[SHA256_SIZE]; /* accounts: of the TLS client key that the token is bound
                                             to */
         uint64_t expires;                /* of the token or API key; 0: never */
+
+        char api_key[ID_MAX]; /* users: what they came with */
+        atomic_uint_fast64_t api_key_used;
+
+        /* Of principal_by_id() alone, since nobody else gets in: it is disabled, or has expired. */
+        bool ended;
 } Principal;
 
 Principal *principal_new(PrincipalType type); /* NULL: no memory */
@@ -59,6 +71,12 @@ int principal_load(DbConn *c, Principal *p, Error *e);
 
 /* Any account, user or team, as it would be if it called.  -CSIGN_E_NOT_FOUND. */
 int principal_by_id(DbConn *c, const char *id, Principal **ret, Error *e);
+
+/* In an audit job, after what gives it more: -CSIGN_E_TOO_LARGE. */
+int principal_check_limits(DbConn *c, const char *id, Error *e);
+
+/* A change for an audit job: it has no roles, and is in no team and no project any more. */
+int principal_forget(DbConn *c, const char *id, Error *e);
 
 static inline const char *principal_type_name(const Principal *p) {
         static const char *const names[] = { "account", "user", "team" };

@@ -172,28 +172,6 @@ int role_binding_list_of(DbConn *c, const char *principal,
         return db_query(c, SQL_BINDING_LIST_OF, DB_ARGS(DB_TEXT(principal)), list_binding, &l, e);
 }
 
-static int take_number(DbRow *row, void *userdata) {
-        *(int64_t *) userdata = db_row_int(row, 0);
-        return 0;
-}
-
-/* Of the principal; of a team: of the member that has the most. */
-static int check_count(DbConn *c, const char *principal, Error *e) {
-        int64_t n = 0;
-        int r;
-
-        r = db_query(c, SQL_BINDINGS_COUNT, DB_ARGS(DB_TEXT(principal), DB_TEXT(principal)),
-                     take_number, &n, e);
-        if (r < 0)
-                return r;
-        if (n > BINDINGS_MAX)
-                return error_set(e, -CSIGN_E_TOO_LARGE,
-                                 "somebody would have %lld roles, those of teams counted in; at "
-                                 "most %d: grant one higher in the tree instead of many",
-                                 (long long) n, BINDINGS_MAX);
-        return 0;
-}
-
 int role_binding_insert(DbConn *c, const RoleBinding *b, Error *e) {
         int r;
 
@@ -204,7 +182,7 @@ int role_binding_insert(DbConn *c, const RoleBinding *b, Error *e) {
         if (r == -EEXIST)
                 return error_set(e, -CSIGN_E_ALREADY_EXISTS, "'%s' has this role on '%s' already",
                                  b->principal, b->path);
-        return r < 0 ? r : check_count(c, b->principal, e);
+        return r < 0 ? r : principal_check_limits(c, b->principal, e);
 }
 
 int role_binding_delete(DbConn *c, const char *id, Error *e) {

@@ -38,11 +38,13 @@ static int open_all(Service *s, Error *e) {
                 r = ready_new(&s->ready, s->db, s->keystore, s->audit, e);
         if (r >= 0)
                 r = destroyer_start(&s->destroyer, s->db, s->audit, s->key_cache, e);
+        if (r >= 0)
+                r = last_used_start(&s->last_used, s->audit, e);
         if (r < 0)
                 return r;
 
         s->keys = (KeyStorage){ .db = s->db, .cache = s->key_cache };
-        s->authn = (Authn){ .db = s->db, .cache = s->principal_cache };
+        s->authn = (Authn){ .db = s->db, .cache = s->principal_cache, .last_used = s->last_used };
         return 0;
 }
 
@@ -58,6 +60,7 @@ int service_open(Service *s, Config *config, Error *e) {
 }
 
 void service_close(Service *s) {
+        last_used_stop(s->last_used);
         destroyer_stop(s->destroyer);
         ready_free(s->ready);
         keystore_close(s->keystore);

@@ -11,6 +11,7 @@
 #include "service/failures.h"
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
+#include "service/last-used.h"
 #include "service/ready.h"
 
 typedef struct Service {
@@ -23,6 +24,7 @@ typedef struct Service {
         Authn authn;
         Destroyer *destroyer;
         Failures *failures;
+        LastUsed *last_used;
         Ready *ready;
 } Service;
 

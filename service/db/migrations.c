@@ -258,9 +258,16 @@ static const char *const step_certificates[] = {
         NULL,
 };
 
+/* What a team is for. */
+static const char *const step_team_words[] = {
+        "ALTER TABLE teams ADD COLUMN description TEXT NOT NULL DEFAULT ''",
+        NULL,
+};
+
 static const char *const *const steps[] = { step_1,        step_2,        step_3,
                                             step_revision, step_key_life, step_access,
-                                            step_tree,     step_audit,    step_certificates };
+                                            step_tree,     step_audit,    step_certificates,
+                                            step_team_words };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

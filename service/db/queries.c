@@ -98,12 +98,34 @@ const char SQL_TSG_DELETE[] = "DELETE FROM tsgs WHERE id = ?";
 
 const char SQL_USER_INSERT[] =
         "INSERT INTO users (id, tsg, name, path, created) VALUES (?, ?, ?, ?, ?)";
+
+#define USER_COLUMNS "u.id, u.tsg, u.name, u.path, u.state, u.created, u.revision"
+
+const char SQL_USER_BY_ID[] = "SELECT " USER_COLUMNS " FROM users u WHERE u.id = ?";
+const char SQL_USER_LIST[] =
+        "SELECT " USER_COLUMNS
+        " FROM users u WHERE " IN_ROOT("u.tsg", "u.path") " ORDER BY u.path LIMIT ?";
+const char SQL_USER_TOUCH[] =
+        "UPDATE users SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
+const char SQL_USER_SET_STATE[] = "UPDATE users SET state = ? WHERE id = ?";
+const char SQL_USER_DELETE[] = "DELETE FROM users WHERE id = ?";
+
+#define API_KEY_COLUMNS                                                                            \
+        "k.id, k.user_id, k.name, k.tsg, t.path, k.purpose, k.created, k.expires, k.last_used "    \
+        "FROM api_keys k LEFT JOIN tsgs t ON t.id = k.tsg WHERE k.user_id = ? "
+
 const char SQL_API_KEY_INSERT[] =
-        "INSERT INTO api_keys (id, user_id, hash, name, created) VALUES (?, ?, ?, ?, ?)";
-const char SQL_USER_BY_API_KEY[] =
-        "SELECT u.id, u.path, u.tsg, COALESCE(a.tsg, u.tsg), a.expires, a.purpose "
-        "FROM api_keys a JOIN users u ON u.id = a.user_id "
-        "WHERE a.hash = ? AND u.state = 'enabled'";
+        "INSERT INTO api_keys (id, user_id, hash, name, tsg, purpose, created, expires) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+const char SQL_API_KEYS[] = "SELECT " API_KEY_COLUMNS "ORDER BY k.name";
+const char SQL_API_KEY_BY_ID[] = "SELECT " API_KEY_COLUMNS "AND k.id = ?";
+const char SQL_API_KEY_USED[] = "UPDATE api_keys SET last_used = ? WHERE id = ? AND last_used < ?";
+const char SQL_API_KEY_DELETE[] = "DELETE FROM api_keys WHERE id = ?";
+const char SQL_API_KEYS_DROP[] = "DELETE FROM api_keys WHERE user_id = ?";
+const char SQL_USER_BY_API_KEY[] = "SELECT u.id, u.path, u.tsg, COALESCE(a.tsg, u.tsg), a.expires, "
+                                   "a.purpose, a.id, a.last_used "
+                                   "FROM api_keys a JOIN users u ON u.id = a.user_id "
+                                   "WHERE a.hash = ? AND u.state = 'enabled'";
 
 /* ---- roles and teams ---- */
 
@@ -118,9 +140,28 @@ const char SQL_BINDINGS_OF[] =
         "WHERE c.ancestor = r.tsg AND c.descendant = b.tsg)) "
         "AND (m.id IS NULL OR EXISTS (SELECT 1 FROM tsg_closure c "
         "WHERE c.ancestor = m.tsg AND c.descendant = b.tsg)) ORDER BY b.id";
-const char SQL_USER_HOME[] = "SELECT tsg, path FROM users WHERE id = ?";
-const char SQL_ACCOUNT_HOME[] = "SELECT tsg, path FROM accounts WHERE id = ?";
-const char SQL_TEAM_HOME[] = "SELECT tsg, path FROM teams WHERE id = ?";
+const char SQL_USER_HOME[] = "SELECT tsg, path, state, 0 FROM users WHERE id = ?";
+const char SQL_ACCOUNT_HOME[] = "SELECT tsg, path, state, expires FROM accounts WHERE id = ?";
+const char SQL_TEAM_HOME[] = "SELECT tsg, path, 'enabled', 0 FROM teams WHERE id = ?";
+const char SQL_FORGET_ROLES[] = "DELETE FROM role_bindings WHERE principal = ?";
+const char SQL_FORGET_TEAMS[] = "DELETE FROM team_members WHERE member = ?";
+const char SQL_FORGET_PROJECTS[] = "DELETE FROM project_signers WHERE principal = ?";
+/* Of the principal; of a team: of the member that has the most. */
+const char SQL_TEAMS_COUNT[] = "SELECT COUNT(*) FROM team_members WHERE member = ?";
+const char SQL_PROJECTS_COUNT[] =
+        "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(DISTINCT s.project) AS n FROM "
+        "(SELECT ? AS who UNION SELECT member FROM team_members WHERE team = ?) p "
+        "JOIN project_signers s ON s.principal = p.who OR s.principal IN "
+        "(SELECT team FROM team_members WHERE member = p.who) GROUP BY p.who) counts";
+/* As authorized signer, itself or by a team of its. */
+#define PROJECTS_OF                                                                                \
+        "SELECT s.project FROM project_signers s WHERE s.principal IN "                            \
+        "(SELECT ? UNION ALL SELECT team FROM team_members WHERE member = ?)"
+const char SQL_PROJECTS_OF[] = "SELECT DISTINCT x.project FROM (" PROJECTS_OF ") x "
+                               "ORDER BY x.project";
+const char SQL_OWNS_ACCOUNTS[] =
+        "SELECT 1 FROM accounts WHERE owner_team IN (SELECT team FROM team_members WHERE member = "
+        "?) LIMIT 1";
 const char SQL_TEAMS_OF[] = "SELECT team FROM team_members WHERE member = ? ORDER BY team";
 
 #define ROLE_COLUMNS "r.id, r.tsg, r.name, r.path, r.pages, r.created, r.revision"
@@ -170,6 +211,48 @@ const char SQL_OWNER_EXISTS[] =
         "AND EXISTS (SELECT 1 FROM api_keys a WHERE a.user_id = u.id AND a.purpose <> 'sign' "
         "AND a.tsg IS NULL AND (a.expires = 0 OR a.expires > ?)) LIMIT 1";
 
+/* ---- teams and projects ---- */
+
+#define GROUP_COLUMNS "g.id, g.tsg, g.name, g.path, g.description, g.created, g.revision"
+
+/* Two tables of the same form, and of their members. */
+#define GROUP_STATEMENTS(NAME, table, members, group, member)                                      \
+        const char SQL_##NAME##_INSERT[] =                                                         \
+                "INSERT INTO " table " (id, tsg, name, path, description, created) "               \
+                "VALUES (?, ?, ?, ?, ?, ?)";                                                       \
+        const char SQL_##NAME##_BY_ID[] =                                                          \
+                "SELECT " GROUP_COLUMNS " FROM " table " g WHERE g.id = ?";                        \
+        const char SQL_##NAME##_LIST[] =                                                           \
+                "SELECT " GROUP_COLUMNS " FROM " table                                             \
+                " g WHERE " IN_ROOT("g.tsg", "g.path") " ORDER BY g.path LIMIT ?";                 \
+        const char SQL_##NAME##_TOUCH[] =                                                          \
+                "UPDATE " table " SET revision = revision + 1 WHERE id = ? AND ? IN (0, "          \
+                "revision)";                                                                       \
+        const char SQL_##NAME##_DESCRIBE[] = "UPDATE " table " SET description = ? WHERE id = ?";  \
+        const char SQL_##NAME##_DELETE[] = "DELETE FROM " table " WHERE id = ?";                   \
+        const char SQL_##NAME##_MEMBER_INSERT[] =                                                  \
+                "INSERT INTO " members " (" group ", " member ") VALUES (?, ?)";                   \
+        const char SQL_##NAME##_MEMBER_DELETE[] =                                                  \
+                "DELETE FROM " members " WHERE " group " = ? AND " member " = ?";                  \
+        const char SQL_##NAME##_MEMBER_LIST[] =                                                    \
+                "SELECT m." member ", COALESCE(u.path, a.path, t.path, '') FROM " members " m "    \
+                "LEFT JOIN users u ON u.id = m." member " "                                        \
+                "LEFT JOIN accounts a ON a.id = m." member " "                                     \
+                "LEFT JOIN teams t ON t.id = m." member " "                                        \
+                "WHERE m." group " = ? AND m." member " > ? ORDER BY m." member " LIMIT ?";        \
+        const char SQL_##NAME##_MEMBERS_DROP[] = "DELETE FROM " members " WHERE " group " = ?"
+
+GROUP_STATEMENTS(TEAM, "teams", "team_members", "team", "member");
+GROUP_STATEMENTS(PROJECT, "projects", "project_signers", "project", "principal");
+
+const char SQL_TEAM_IN_USE[] =
+        "SELECT 1 FROM teams t WHERE t.id = ? AND "
+        "(EXISTS (SELECT 1 FROM role_bindings b WHERE b.principal = t.id) OR "
+        "EXISTS (SELECT 1 FROM accounts a WHERE a.owner_team = t.id) OR "
+        "EXISTS (SELECT 1 FROM project_signers s WHERE s.principal = t.id))";
+const char SQL_PROJECT_IN_USE[] =
+        "SELECT 1 FROM keys WHERE project = ? AND state <> 'destroyed' LIMIT 1";
+
 /* ---- accounts ---- */
 
 #define ACCOUNT_COLUMNS "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires, a.revision"
@@ -185,6 +268,10 @@ const char SQL_ACCOUNT_LIST[] =
 const char SQL_ACCOUNT_TOUCH[] =
         "UPDATE accounts SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
 const char SQL_ACCOUNT_SET_STATE[] = "UPDATE accounts SET state = ? WHERE id = ?";
+const char SQL_ACCOUNT_OWNER[] = "SELECT owner_team FROM accounts WHERE id = ?";
+const char SQL_ACCOUNT_SET_OWNER[] = "UPDATE accounts SET owner_team = ? WHERE id = ?";
+const char SQL_TEAM_ACCOUNTS[] = "SELECT id, path, state, tsg FROM accounts "
+                                 "WHERE owner_team = ? AND path > ? ORDER BY path";
 const char SQL_ACCOUNT_KEY_INSERT[] =
         "INSERT INTO account_keys (id, account, thumbprint, spki, algorithm, created) "
         "VALUES (?, ?, ?, ?, ?, ?)";
@@ -213,13 +300,16 @@ const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
         "k.id, k.tsg, k.name, k.path, k.algorithm, k.state, k.primary_version, k.description, "    \
         "k.created, v.version, v.spki, v.sealed, v.state, v.created, k.revision, k.not_before, "   \
         "k.not_after, k.made_schemes, k.schemes, k.hashes, k.per_hour, k.per_day, k.destroy_at, "  \
-        "k.destroyed, k.allow_expired_certificate, k.allow_revoked_certificate"
+        "k.destroyed, k.allow_expired_certificate, k.allow_revoked_certificate, k.project"
 #define KEY_AT_VERSION                                                                             \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id "                                     \
         "AND v.version = COALESCE(NULLIF(?, 0), k.primary_version) WHERE "
 
 #define KEY_PRIMARY                                                                                \
         " FROM keys k JOIN key_versions v ON v.key_id = k.id AND v.version = k.primary_version "
+/* Of who signs, the keys that a project does not keep from it; '': of who may see more, and then
+ * policy.h decides on each. */
+#define KEY_IN_PROJECT " AND (? = '' OR k.project IS NULL OR k.project IN (" PROJECTS_OF ")) "
 /* A key without an end of its validity never passes it. */
 #define KEY_ENDS                                                                                   \
         "AND CASE WHEN k.not_after = 0 THEN 9223372036854775807 ELSE k.not_after END "             \
@@ -234,16 +324,16 @@ const char SQL_KEY_VERSION_INSERT[] =
         "INSERT INTO key_versions (key_id, version, spki, sealed, created) VALUES (?, ?, ?, ?, ?)";
 const char SQL_KEY_BY_ID[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.id = ?";
 const char SQL_KEY_BY_PATH[] = "SELECT " KEY_COLUMNS KEY_AT_VERSION "k.path = ?";
-const char SQL_KEY_LIST[] =
-        "SELECT " KEY_COLUMNS KEY_PRIMARY
-        "WHERE " IN_ROOT("k.tsg", "k.path") " AND k.state <> 'destroyed' ORDER BY k.path LIMIT ?";
+const char SQL_KEY_LIST[] = "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE " IN_ROOT("k.tsg", "k.path")
+        KEY_IN_PROJECT "AND k.state <> 'destroyed' ORDER BY k.path LIMIT ?";
 const char SQL_KEY_LIST_BY_STATE[] =
-        "SELECT " KEY_COLUMNS KEY_PRIMARY
-        "WHERE " IN_ROOT("k.tsg", "k.path") " AND k.state = ? " KEY_ENDS "ORDER BY k.path LIMIT ?";
+        "SELECT " KEY_COLUMNS KEY_PRIMARY "WHERE " IN_ROOT("k.tsg", "k.path") KEY_IN_PROJECT
+        "AND k.state = ? " KEY_ENDS "ORDER BY k.path LIMIT ?";
 const char SQL_KEY_LIST_BY_LABEL[] =
         "SELECT " KEY_COLUMNS KEY_PRIMARY "JOIN key_labels l ON l.path = k.path "
-        "WHERE " IN_ROOT("k.tsg", "l.path") " AND l.name = ? AND l.value = ? AND k.state <> "
-                                            "'destroyed' ORDER BY l.path LIMIT ?";
+        "WHERE " IN_ROOT("k.tsg", "l.path") KEY_IN_PROJECT
+        "AND l.name = ? AND l.value = ? AND k.state <> "
+        "'destroyed' ORDER BY l.path LIMIT ?";
 const char SQL_KEY_VERSIONS[] = "SELECT " KEY_COLUMNS " FROM keys k "
                                 "JOIN key_versions v ON v.key_id = k.id "
                                 "WHERE k.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?";
@@ -257,6 +347,9 @@ const char SQL_KEY_UPDATE[] =
 const char SQL_KEY_MOVE[] = "UPDATE keys SET tsg = ?, name = ?, path = (SELECT path FROM tsgs "
                             "WHERE id = ?) || '/' || ? "
                             "WHERE id = ?";
+const char SQL_KEY_JOIN[] = "UPDATE keys SET project = ? WHERE id = ?";
+const char SQL_KEY_LEAVE[] =
+        "UPDATE keys SET project = NULL WHERE project = ? AND state = 'destroyed'";
 const char SQL_KEY_SET_PRIMARY[] =
         "UPDATE keys SET primary_version = ? WHERE id = ? AND primary_version = ? "
         "AND state IN ('enabled', 'disabled')";

@@ -68,6 +68,7 @@ static int insert_rows(DbConn *c, void *userdata, Error *e) {
         Account a = { .id = "acc_x", .name = "ci", .path = "acme/mobile/ci", .created = 1 };
         User u = { .id = "usr_x", .name = "owner", .path = "owner", .created = 1 };
         RoleBinding b = { .id = "bind_x", .role = "owner", .principal = "usr_x", .created = 1 };
+        ApiKey k = { .id = "ak_x", .user = "usr_x", .name = "first", .created = 1 };
         Buf spki = { .data = (uint8_t *) "spki", .len = 4 };
         int r;
 
@@ -88,7 +89,7 @@ static int insert_rows(DbConn *c, void *userdata, Error *e) {
         if (r >= 0)
                 r = user_insert(c, &u, e);
         if (r >= 0)
-                r = user_api_key_insert(c, "usr_x", "first", rows->api_key.hash, 1, e);
+                r = user_api_key_insert(c, &k, rows->api_key.hash, e);
         if (r >= 0)
                 r = role_binding_insert(c, &b, e);
         return r;

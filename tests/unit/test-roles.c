@@ -20,6 +20,7 @@ static const char sql_member[] = "INSERT INTO team_members (team, member) VALUES
 static const char sql_disable[] = "UPDATE users SET state = 'disabled' WHERE id = ?";
 
 static void add_user(DbConn *c, const char *id, const Tsg *tsg, const char *name) {
+        ApiKey k = { .name = "first", .created = 1 };
         User u = { .created = 1 };
         uint8_t hash[SHA256_SIZE] = {};
         Error e = {};
@@ -30,7 +31,9 @@ static void add_user(DbConn *c, const char *id, const Tsg *tsg, const char *name
         snprintf(u.path, sizeof(u.path), "%.200s%s%s", tsg->path, tsg->path[0] ? "/" : "", name);
         assert_int_equal(user_insert(c, &u, &e), 1);
         memcpy(hash, name, strlen(name));
-        assert_int_equal(user_api_key_insert(c, id, "first", hash, 1, &e), 1);
+        snprintf(k.id, sizeof(k.id), "ak_%.30s", name);
+        snprintf(k.user, sizeof(k.user), "%s", id);
+        assert_int_equal(user_api_key_insert(c, &k, hash, &e), 1);
 }
 
 static int grant(DbConn *c, const char *id, const char *role, const char *to, const Tsg *tsg,
