@@ -52,7 +52,7 @@ typedef struct Key {
         Buf labels;                     /* as a JSON object, by name; empty: "{}" */
         uint64_t certificate_expires;   /* 0: it has no certificate */
         bool certificate_revoked;
-        char project[ID_MAX];           /* "": in none */
+        char project[ID_MAX]; /* "": in none */
 } Key;
 
 static inline void key_unref(Key *k) {

@@ -198,7 +198,15 @@ static int connection_start(Connection *c, int fd) {
                 r = bus_watch_end(c->bus, on_end, c);
         if (r >= 0)
                 r = sd_bus_start(c->bus);
-        return r < 0 ? r : connection_watch(c);
+        return r;
+}
+
+/* What it has to say lies in its socket until it is known who it is. */
+static void connection_identified(Link *l) {
+        Connection *c = container_of(l, Connection, link);
+
+        c->more = true;
+        (void) sd_event_source_set_enabled(c->socket->turn, SD_EVENT_ONESHOT);
 }
 
 /* ---- not too many of them ---- */
@@ -283,7 +291,11 @@ static int connection_new(BusSocket *s, int fd, Error *e) {
                 return r;
         }
 
-        c->link = (Link){ .peer_of = connection_peer, .replied = connection_replied };
+        c->link = (Link){
+                .peer_of = connection_peer,
+                .replied = connection_replied,
+                .identified = connection_identified,
+        };
         c->socket = s;
         c->peer = peer_new(s->manager);
         if (c->peer)

@@ -15,6 +15,7 @@
 struct Link {
         Peer *(*peer_of)(Link *l, sd_bus_message *m); /* who sent it: borrowed; NULL: no memory */
         void (*replied)(Link *l);                     /* optional: something was sent to a peer */
+        void (*identified)(Link *l); /* optional: now it is known who the peer is */
 };
 
 int bus_add_object(sd_bus *bus, Link *l);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sidecar/bus-error.h"
+#include "sidecar/bus.h"
 #include "sidecar/clock.h"
 
 #define PARKED_MAX 64
@@ -102,6 +103,8 @@ static void run_parked(Peer *p) {
                 sd_bus_message_unref(parked[i].m);
         }
         free(parked);
+        if (p->link && p->link->identified)
+                p->link->identified(p->link);
 }
 
 typedef struct Look {

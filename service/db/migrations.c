@@ -264,9 +264,9 @@ static const char *const step_team_words[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1,        step_2,        step_3,
-                                            step_revision, step_key_life, step_access,
-                                            step_tree,     step_audit,    step_certificates,
+static const char *const *const steps[] = { step_1,         step_2,        step_3,
+                                            step_revision,  step_key_life, step_access,
+                                            step_tree,      step_audit,    step_certificates,
                                             step_team_words };
 
 static int take_version(DbRow *row, void *userdata) {

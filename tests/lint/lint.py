@@ -163,6 +163,7 @@ def check_comments():
 
 FUNCTION_LINES, COMPLEXITY, MAIN_LINES = 80, 20, 60
 FILE_LINES = {".c": 800, ".h": 200}
+TABLES = ("service/db/queries.h",)  # one line a row, to be looked up in
 
 
 def check_sizes():
@@ -170,7 +171,7 @@ def check_sizes():
     paths = c_files()
     for path in paths:
         lines = path.read_text().count("\n")
-        if lines > FILE_LINES[path.suffix]:
+        if lines > FILE_LINES[path.suffix] and path.relative_to(ROOT).as_posix() not in TABLES:
             fault(path, f"{lines} lines, at most {FILE_LINES[path.suffix]}")
     done = run("pmccabe", *(p for p in paths if p.suffix == ".c"))
     for line in done.stdout.splitlines():
