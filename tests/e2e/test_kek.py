@@ -15,7 +15,7 @@ from stack import KEYSTORE_UID, StackError, text, wait_until, write_conf
 from test_service import Client, check_problem, check_signature, sign_item
 
 
-AUTHORITIES = 3  # the system's, and those of acme and other
+AUTHORITIES = 5  # the system's, and a root and an issuing one of acme and of other
 
 
 class Keks:

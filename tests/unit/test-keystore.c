@@ -34,16 +34,13 @@ typedef struct Fixture {
         Keystore *k;
 } Fixture;
 
-/* The key store's own KEKs: a primary and an older one.  1: the older one alone. */
-static Keyring *keks(size_t n) {
-        static const uint8_t older[KEK_SIZE] = { 1 }, primary[KEK_SIZE] = { 2 };
+static Keyring *keyring(void) {
+        static const uint8_t bytes[KEK_SIZE] = { 1 };
         Keyring *ret = NULL;
-        Kek *k[2];
+        Kek *kek = NULL;
 
-        assert_int_equal(kek_from_bytes(&k[0], n == 1 ? older : primary), 0);
-        if (n == 2)
-                assert_int_equal(kek_from_bytes(&k[1], older), 0);
-        assert_int_equal(keyring_of(&ret, k, n), 0);
+        assert_int_equal(kek_from_bytes(&kek, bytes), 0);
+        assert_int_equal(keyring_of(&ret, &kek, 1), 0);
         return ret;
 }
 
@@ -54,7 +51,7 @@ static void child_serve(const Fixture *f, int ready, int stop) {
         Error e = {};
 
         log_open("test-keystore", LOG_ERROR - 1);
-        if (builtin_new(&b, keks(2), 8) < 0 || server_new(&s, &o, b, &e) < 0 ||
+        if (builtin_new(&b, keyring(), 8) < 0 || server_new(&s, &o, b, &e) < 0 ||
             write(ready, "R", 1) != 1)
                 _exit(1);
         close(ready);
@@ -313,118 +310,6 @@ static void one_of_many_may_fail(void **state) {
                 }
                 buf_done(&sigs[i]);
         }
-}
-
-/* -- KEKs, and what is kept -- */
-
-static KeystoreReseal reseal_of(const Buf *sealed, Buf *ret) {
-        return (KeystoreReseal){
-                .key_id = KEY_ID,
-                .version = 1,
-                .sealed = sealed->data,
-                .sealed_len = sealed->len,
-                .resealed = ret,
-        };
-}
-
-/* As a key store with the older KEK alone made it. */
-static void generate_older(Key *ret) {
-        SealInfo info = { key_alg_by_name("P-256"), SCHEME_BIT(SCHEME_ECDSA), KEY_USAGE_SIGN };
-        _cleanup_(builtin_freep) Builtin *b = NULL;
-        const unsigned char *p;
-        Error e = {};
-
-        assert_int_equal(builtin_new(&b, keks(1), 8), 0);
-        assert_int_equal(builtin_generate(b, KEY_ID, 1, &info, &ret->spki, &ret->sealed, &e), 0);
-        ret->alg = info.alg;
-        p = ret->spki.data;
-        ret->pkey = d2i_PUBKEY(NULL, &p, (long) ret->spki.len);
-}
-
-static void a_blob_changes_its_kek_and_stays_the_key(void **state) {
-        Fixture *f = *state;
-        _cleanup_(key_done) Key key = {};
-        _cleanup_(buf_done) Buf resealed = {}, again = {};
-        KeystoreReseal s;
-        KeystoreStatus status = {};
-        Error e = {};
-
-        start(f);
-        generate_older(&key);
-        assert_int_equal(keystore_status(f->k, &status, &e), 0);
-        assert_int_equal(status.n_keks, 2);
-        assert_memory_equal(sealed_kek_id(key.sealed.data, key.sealed.len), status.keks[1],
-                            KEK_ID_SIZE);
-        signs(f, &key, SCHEME_ECDSA, hash_alg_by_name("SHA256"));
-
-        s = reseal_of(&key.sealed, &resealed);
-        keystore_reseal_many(f->k, &s, 1);
-        assert_int_equal(s.r, 0);
-        assert_memory_equal(sealed_kek_id(resealed.data, resealed.len), status.keks[0],
-                            KEK_ID_SIZE);
-        assert_int_equal(resealed.len, key.sealed.len);
-        assert_memory_equal(resealed.data + 12, key.sealed.data + 12, 7); /* what it may do */
-
-        s = reseal_of(&resealed, &again);
-        keystore_reseal_many(f->k, &s, 1);
-        assert_int_equal(s.r, 0);
-        assert_int_equal(again.len, resealed.len);
-        assert_memory_equal(again.data, resealed.data, again.len);
-
-        buf_done(&key.sealed);
-        key.sealed = resealed;
-        resealed = (Buf){};
-        signs(f, &key, SCHEME_ECDSA, hash_alg_by_name("SHA256"));
-}
-
-static void what_does_not_open_is_not_sealed_anew(void **state) {
-        Fixture *f = *state;
-        _cleanup_(key_done) Key key = {};
-        _cleanup_(buf_done) Buf resealed = {};
-        KeystoreReseal s[4];
-
-        start(f);
-        generate_older(&key);
-        for (size_t i = 0; i < ELEMENTSOF(s); i++)
-                s[i] = reseal_of(&key.sealed, &resealed);
-        s[0].version = 2;
-        s[1].key_id = OTHER_ID;
-        s[2].sealed_len--;
-        key.sealed.data[5] ^= 1; /* the KEK's id */
-        keystore_reseal_many(f->k, s, ELEMENTSOF(s));
-        for (size_t i = 0; i < ELEMENTSOF(s); i++)
-                assert_refused(s[i].r, -CSIGN_E_KEY_CORRUPT, &s[i].e);
-        assert_non_null(strstr(s[3].e.detail, "which this key store does not have"));
-        key.sealed.data[5] ^= 1;
-        keystore_reseal_many(f->k, s, 3);
-        for (size_t i = 0; i < 3; i++)
-                assert_refused(s[i].r, -CSIGN_E_KEY_CORRUPT, &s[i].e);
-        assert_null(resealed.data);
-}
-
-/* A key that is forgotten has to be opened again, and its contexts set up. */
-static void a_forgotten_key_is_not_kept(void **state) {
-        Fixture *f = *state;
-        _cleanup_(key_done) Key key = {};
-        KeystoreStatus before = {}, between = {}, after = {};
-        Error e = {};
-
-        start(f);
-        generate(f, &key, "P-256", KEY_USAGE_SIGN);
-        for (size_t i = 0; i < 20; i++)
-                signs(f, &key, SCHEME_ECDSA, hash_alg_by_name("SHA256"));
-        assert_int_equal(keystore_status(f->k, &before, &e), 0);
-
-        assert_int_equal(keystore_forget(f->k, OTHER_ID, &e), 0);
-        signs(f, &key, SCHEME_ECDSA, hash_alg_by_name("SHA256"));
-        assert_int_equal(keystore_status(f->k, &between, &e), 0);
-        assert_int_equal(between.keys_opened, before.keys_opened);
-
-        assert_int_equal(keystore_forget(f->k, KEY_ID, &e), 0);
-        signs(f, &key, SCHEME_ECDSA, hash_alg_by_name("SHA256"));
-        assert_int_equal(keystore_status(f->k, &after, &e), 0);
-        assert_int_equal(after.keys_opened, between.keys_opened + 1);
-        assert_int_equal(after.contexts_made, between.contexts_made + 1);
 }
 
 /* -- what is refused -- */
@@ -876,9 +761,6 @@ int main(void) {
                 FIXTURE_TEST(messages_of_any_size_are_signed_whole),
                 FIXTURE_TEST(steady_state_opens_and_sets_up_nothing),
                 FIXTURE_TEST(one_of_many_may_fail),
-                FIXTURE_TEST(a_blob_changes_its_kek_and_stays_the_key),
-                FIXTURE_TEST(what_does_not_open_is_not_sealed_anew),
-                FIXTURE_TEST(a_forgotten_key_is_not_kept),
                 FIXTURE_TEST(failures_are_named),
                 FIXTURE_TEST(a_cached_key_is_no_way_round_its_bounds),
                 FIXTURE_TEST(keys_that_cannot_be_are_not_made),
