@@ -62,7 +62,7 @@ extern const Verb verb_login, verb_status, verb_keys, verb_ref, verb_cert, verb_
 extern const Verb verb_osslsigncode, verb_sbsign, verb_sign_file, verb_evmctl, verb_rauc,
         verb_mkimage;
 extern const Verb verb_whoami, verb_tsg, verb_key, verb_account, verb_ca, verb_audit, verb_usage,
-        verb_explain;
+        verb_explain, verb_kek;
 
 /* The options that many verbs share; NULL or false when not given. */
 extern bool arg_json;

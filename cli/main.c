@@ -29,7 +29,7 @@ static const struct {
           .brief = true },
         { "Administer the signing service:",
           { &verb_tsg, &verb_key, &verb_account, &verb_ca, &verb_audit, &verb_usage, &verb_explain,
-            &verb_whoami },
+            &verb_kek, &verb_whoami },
           .brief = true },
 };
 

@@ -81,6 +81,8 @@ int api_audit_records(Request *req, Error *e);
 int api_audit_head(Request *req, Error *e);
 
 int api_usage(Request *req, Error *e);
+int api_kek_list(Request *req, Error *e);
+int api_kek_reseal(Request *req, Error *e);
 
 int api_authorities(Request *req, Error *e);
 int api_authority_create(Request *req, Error *e);

@@ -23,19 +23,58 @@
 
 #define LOOK_MS 2000
 
+/* Once at the destruction and once at the look after it: by then the requests that had the sealed
+ * key in their hands have ended. */
+#define FORGET_TIMES 2
+
+/* A key of which the key store may still hold something opened. */
+typedef struct Forget {
+        struct Forget *next;
+        char id[ID_MAX];
+        unsigned times;
+} Forget;
+
 struct Destroyer {
         Db *db;
         Audit *audit;
+        Keystore *keystore;
         Cache *keys;
         int stop_fd;
         pthread_t thread;
         bool leftovers; /* of erased keys, in the database's log */
+        Forget *forget;
 };
 
 typedef struct Due {
         char id[ID_MAX], path[PATH_MAX_LEN];
         uint64_t now;
 } Due;
+
+static int note_forget(Destroyer *d, const char *id) {
+        Forget *f = malloc(sizeof(*f));
+
+        if (!f)
+                return -ENOMEM;
+        *f = (Forget){ .next = d->forget, .times = FORGET_TIMES };
+        memcpy(f->id, id, sizeof(f->id));
+        d->forget = f;
+        return 0;
+}
+
+/* A key store that does not answer is asked again at the next look; one that ended has forgotten
+ * all. */
+static void forget(Destroyer *d) {
+        for (Forget **p = &d->forget, *f; (f = *p);) {
+                if (keystore_forget(d->keystore, f->id, NULL) < 0)
+                        return;
+                if (--f->times > 0) {
+                        p = &f->next;
+                        continue;
+                }
+                *p = f->next;
+                free(f);
+        }
+}
 
 /* -ECANCELED: somebody kept it meanwhile. */
 static int apply_destruction(DbConn *c, void *userdata, Error *e) {
@@ -69,6 +108,9 @@ static int destroy(Destroyer *d, Due *due, Error *e) {
                 return r;
         cache_bump(d->keys);
         d->leftovers = true;
+        if (note_forget(d, due->id) < 0)
+                log_line(LOG_WARNING, "the key store may keep a destroyed key until it restarts",
+                         "KEY", due->id, NULL);
         log_line(LOG_NOTICE, "key destroyed", "KEY", due->id, "PATH", due->path, NULL);
         return 0;
 }
@@ -87,6 +129,7 @@ static int look(Destroyer *d, Error *e) {
                 if (r < 0 && r != -ECANCELED)
                         break;
         }
+        forget(d);
         if (!d->leftovers)
                 return r;
 
@@ -124,14 +167,16 @@ static int start_thread(Destroyer *d) {
         return r;
 }
 
-int destroyer_start(Destroyer **ret, Db *db, Audit *audit, Cache *keys, Error *e) {
+int destroyer_start(Destroyer **ret, Db *db, Audit *audit, Keystore *ks, Cache *keys, Error *e) {
         Destroyer *d = malloc(sizeof(*d));
         int r;
 
         if (!d)
                 return -ENOMEM;
         /* What was destroyed before the last end may still be in the log. */
-        *d = (Destroyer){ .db = db, .audit = audit, .keys = keys, .leftovers = true };
+        *d = (Destroyer){
+                .db = db, .audit = audit, .keystore = ks, .keys = keys, .leftovers = true
+        };
         d->stop_fd = eventfd(0, EFD_CLOEXEC);
         r = d->stop_fd < 0 ? -errno : start_thread(d);
         if (r < 0) {
@@ -150,5 +195,9 @@ void destroyer_stop(Destroyer *d) {
         (void) eventfd_write(d->stop_fd, 1);
         pthread_join(d->thread, NULL);
         close(d->stop_fd);
+        for (Forget *f; (f = d->forget);) {
+                d->forget = f->next;
+                free(f);
+        }
         free(d);
 }

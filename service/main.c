@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 
 #include "lib/log.h"
+#include "service/backup.h"
 #include "service/init.h"
 #include "service/server.h"
 
@@ -20,6 +21,8 @@ static const char usage[] =
         "Usage: csign-service --config FILE [--ready-fd N] [--log LEVEL]\n"
         "       csign-service init --config FILE [--api-key-out FILE] [--owner NAME]\n"
         "       csign-service renew-tls --config FILE\n"
+        "       csign-service backup --config FILE --output FILE\n"
+        "       csign-service restore --config FILE --input FILE\n"
         "\n"
         "csign's signing service: HTTPS API, policy and audit in front of csign-keystore.\n"
         "\n"
@@ -29,17 +32,30 @@ static const char usage[] =
         "  --api-key-out FILE  where init writes the first user's API key\n"
         "                      (default: owner.key in the state directory)\n"
         "  --owner NAME        the first user's name (default: owner)\n"
+        "  --output FILE       where backup goes; never overwrites a file\n"
+        "  --input FILE        the backup that restore makes a new state directory of\n"
         "  --help, --version\n";
 
 typedef struct Options {
         const char *config;
+        const char *output, *input;
         InitOptions init;
         int ready_fd;
         int log_level;
-        const char *verb; /* NULL: serve */
+        const struct Verb *verb; /* NULL: serve */
 } Options;
 
-enum { OPT_CONFIG = 256, OPT_READY_FD, OPT_LOG, OPT_API_KEY_OUT, OPT_OWNER, OPT_HELP, OPT_VERSION };
+enum {
+        OPT_CONFIG = 256,
+        OPT_READY_FD,
+        OPT_LOG,
+        OPT_API_KEY_OUT,
+        OPT_OWNER,
+        OPT_OUTPUT,
+        OPT_INPUT,
+        OPT_HELP,
+        OPT_VERSION,
+};
 
 static const struct option long_options[] = {
         { "config", required_argument, NULL, OPT_CONFIG },
@@ -47,10 +63,51 @@ static const struct option long_options[] = {
         { "log", required_argument, NULL, OPT_LOG },
         { "api-key-out", required_argument, NULL, OPT_API_KEY_OUT },
         { "owner", required_argument, NULL, OPT_OWNER },
+        { "output", required_argument, NULL, OPT_OUTPUT },
+        { "input", required_argument, NULL, OPT_INPUT },
         { "help", no_argument, NULL, OPT_HELP },
         { "version", no_argument, NULL, OPT_VERSION },
         {},
 };
+
+/* -- what is done besides serving -- */
+
+typedef struct Verb {
+        const char *name;
+        int (*run)(const Config *c, const Options *o, Error *e);
+} Verb;
+
+static int run_init(const Config *c, const Options *o, Error *e) {
+        return init_run(c, &o->init, e);
+}
+
+static int run_renew_tls(const Config *c, const Options *o, Error *e) {
+        return renew_tls_run(c, e);
+}
+
+static int run_backup(const Config *c, const Options *o, Error *e) {
+        return backup_run(c, o->output, e);
+}
+
+static int run_restore(const Config *c, const Options *o, Error *e) {
+        return restore_run(c, o->input, e);
+}
+
+static const Verb verbs[] = {
+        { "init", run_init },
+        { "renew-tls", run_renew_tls },
+        { "backup", run_backup },
+        { "restore", run_restore },
+};
+
+static const Verb *verb_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                if (strcmp(verbs[i].name, name) == 0)
+                        return &verbs[i];
+        return NULL;
+}
+
+/* -- the command line -- */
 
 static int misused(const char *why, const char *what) {
         fprintf(stderr, "csign-service: %s%s (see csign-service --help)\n", why, what);
@@ -82,6 +139,12 @@ static int parse_option(int option, Options *o) {
         case OPT_OWNER:
                 o->init.owner = optarg;
                 return -1;
+        case OPT_OUTPUT:
+                o->output = optarg;
+                return -1;
+        case OPT_INPUT:
+                o->input = optarg;
+                return -1;
         case OPT_HELP:
                 fputs(usage, stdout);
                 return 0;
@@ -102,11 +165,14 @@ static int parse_options(int argc, char *argv[], Options *o) {
                 if (status >= 0)
                         return status;
         }
-        if (optind < argc &&
-            (strcmp(argv[optind], "init") == 0 || strcmp(argv[optind], "renew-tls") == 0))
-                o->verb = argv[optind++];
+        if (optind < argc && (o->verb = verb_find(argv[optind])))
+                optind++;
         if (optind < argc)
                 return misused("unexpected argument: ", argv[optind]);
+        if ((o->verb && o->verb->run == run_backup) != (o->output != NULL))
+                return misused("backup needs --output, and nothing else does", "");
+        if ((o->verb && o->verb->run == run_restore) != (o->input != NULL))
+                return misused("restore needs --input, and nothing else does", "");
         return o->config ? -1 : misused("--config is missing", "");
 }
 
@@ -126,8 +192,7 @@ static int run(Config *c, const Options *o, Error *e) {
         int r;
 
         if (o->verb)
-                return strcmp(o->verb, "init") == 0 ? init_run(c, &o->init, e)
-                                                    : renew_tls_run(c, e);
+                return o->verb->run(c, o, e);
 
         r = service_open(&s, c, e);
         if (r < 0)
@@ -158,6 +223,6 @@ int main(int argc, char *argv[]) {
                 return 0;
         if (e.code == 0)
                 error_set(&e, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
-        log_failure(LOG_ERROR, o.verb ?: "cannot serve", &e);
+        log_failure(LOG_ERROR, o.verb ? o.verb->name : "cannot serve", &e);
         return error_info(e.code)->exit_status;
 }

@@ -103,6 +103,9 @@ static const Route routes[] = {
         { "POST",  "/v1/bindings",                            RIGHT_WRITE(PEOPLE),   api_binding_create, SMALL,        "", .key = KEY_OF_REQUEST },
         { "DELETE", "/v1/bindings/{id}",                      RIGHT_WRITE(PEOPLE),   api_binding_delete, 0,            "", .if_match = true },
 
+        { "GET",   "/v1/keks",                                RIGHT_VIEW(SETTINGS),  api_kek_list,       0,            "" },
+        { "POST",  "/v1/keks/reseal",                         RIGHT_WRITE(SETTINGS), api_kek_reseal,     SMALL,        "" },
+
         { "GET",   "/v1/audit/records",                       RIGHT_VIEW(AUDIT),     api_audit_records,  0,            "after limit key principal tsg kind result from to request_id" },
         { "GET",   "/v1/usage",                               RIGHT_VIEW(KEYS),      api_usage,          0,            "key account from to limit cursor" },
         { "GET",   "/v1/audit/head",                          RIGHT_VIEW(AUDIT),     api_audit_head,     0,            "" },

@@ -37,7 +37,7 @@ static int open_all(Service *s, Error *e) {
         if (r >= 0)
                 r = ready_new(&s->ready, s->db, s->keystore, s->audit, e);
         if (r >= 0)
-                r = destroyer_start(&s->destroyer, s->db, s->audit, s->key_cache, e);
+                r = destroyer_start(&s->destroyer, s->db, s->audit, s->keystore, s->key_cache, e);
         if (r >= 0)
                 r = last_used_start(&s->last_used, s->audit, e);
         if (r < 0)

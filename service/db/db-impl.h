@@ -26,6 +26,8 @@ typedef struct DbOps {
         void (*rollback)(DbConn *c);
         /* As db_purge(). */
         int (*purge)(DbConn *c, Error *e);
+        /* As db_copy(). */
+        int (*copy)(DbConn *c, const char *path, Error *e);
         /* Gives a created database its name. */
         int (*publish)(const char *location, Error *e);
 } DbOps;

@@ -79,6 +79,14 @@ int db_open(Db **ret, const char *location, unsigned readers, Error *e) {
         return 0;
 }
 
+int db_copy(const char *location, const char *path, Error *e) {
+        _cleanup_(db_conn_closep) DbConn *c = NULL;
+        int r;
+
+        r = db_sqlite.open(&c, location, DB_MODE_READ, e);
+        return r < 0 ? r : c->ops->copy(c, path, e);
+}
+
 void db_close(Db *db) {
         if (!db)
                 return;

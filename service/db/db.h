@@ -48,6 +48,10 @@ int db_open(Db **ret, const char *location, unsigned readers, Error *e);
 void db_close(Db *db);
 DEFINE_CLEANUP(Db, db_close)
 
+/* A copy of one moment, as a new file (or whatever the database's copies are), while others may
+ * write.  The schema is the one that is there. */
+int db_copy(const char *location, const char *path, Error *e);
+
 /* The writing connection, opened anew: for the audit writer, and for init. */
 int db_writer(Db *db, DbConn **ret, Error *e);
 void db_conn_close(DbConn *c);

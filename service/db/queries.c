@@ -443,6 +443,26 @@ const char SQL_AUTHORITY_SET_CRL[] = "UPDATE authorities SET crl = ?, crl_number
 const char SQL_AUTHORITY_STALE_CRL[] =
         "UPDATE authorities SET crl_number = crl_number + 1, crl_renew = 0 WHERE id = ?";
 
+/* ---- what is sealed ---- */
+
+/* docs/keystore.md: behind four bytes the blob names its KEK, in eight.  What was destroyed is
+ * empty. */
+#define KEK_OF "substr(sealed, 5, 8)"
+
+const char SQL_KEK_COUNT[] =
+        "SELECT kek, COUNT(*) FROM (SELECT " KEK_OF " AS kek FROM key_versions UNION ALL "
+        "SELECT " KEK_OF " FROM authorities) blobs WHERE length(kek) = 8 GROUP BY kek ORDER BY kek";
+const char SQL_SEALED_KEY_LIST[] =
+        "SELECT key_id, version, sealed FROM key_versions WHERE (key_id, version) > (?, ?) "
+        "AND " KEK_OF " <> ? AND length(sealed) > 0 ORDER BY key_id, version LIMIT ?";
+const char SQL_SEALED_KEY_RESEAL[] = "UPDATE key_versions SET sealed = ? "
+                                     "WHERE key_id = ? AND version = ? AND sealed = ?";
+const char SQL_SEALED_AUTHORITY_LIST[] =
+        "SELECT id, 1, sealed FROM authorities WHERE (id, 1) > (?, ?) "
+        "AND " KEK_OF " <> ? AND length(sealed) > 0 ORDER BY id LIMIT ?";
+const char SQL_SEALED_AUTHORITY_RESEAL[] =
+        "UPDATE authorities SET sealed = ? WHERE id = ? AND 1 = ? AND sealed = ?";
+
 /* ---- audit ---- */
 
 const char SQL_AUDIT_INSERT[] =

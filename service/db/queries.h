@@ -189,6 +189,14 @@ extern const char SQL_AUTHORITY_CRL[];       /* id; list, number, when to renew 
 extern const char SQL_AUTHORITY_SET_CRL[];   /* list, when to renew it, id, number that it was */
 extern const char SQL_AUTHORITY_STALE_CRL[]; /* id */
 
+/* what is sealed.  _LIST: the id and version to begin behind, the KEK's id to leave out, limit; id,
+ * version, blob.  _RESEAL: new blob, id, version, old blob */
+extern const char SQL_KEK_COUNT[]; /* KEK's id, blobs */
+extern const char SQL_SEALED_KEY_LIST[];
+extern const char SQL_SEALED_KEY_RESEAL[];
+extern const char SQL_SEALED_AUTHORITY_LIST[];
+extern const char SQL_SEALED_AUTHORITY_RESEAL[];
+
 /* the audit log */
 extern const char SQL_AUDIT_INSERT[]; /* number, previous, hash, entry, key, request id, principal,
                                          tsg, kind, result, time */

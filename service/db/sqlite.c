@@ -291,6 +291,19 @@ static int sqlite_purge(DbConn *c, Error *e) {
         return rc == SQLITE_OK ? 0 : fail(s, rc, "truncating the log", e);
 }
 
+/* One reading transaction: what is committed meanwhile waits in the log.  What was deleted does not
+ * come along. */
+static int sqlite_copy(DbConn *c, const char *path, Error *e) {
+        char *sql = sqlite3_mprintf("VACUUM INTO %Q", path);
+        int r;
+
+        if (!sql)
+                return -ENOMEM;
+        r = exec(sqlite_of(c), sql, e);
+        sqlite3_free(sql);
+        return r;
+}
+
 int64_t db_row_int(DbRow *row, int column) {
         return sqlite3_column_int64(row->stmt, column);
 }
@@ -317,5 +330,6 @@ const DbOps db_sqlite = {
         .commit = sqlite_commit,
         .rollback = sqlite_rollback,
         .purge = sqlite_purge,
+        .copy = sqlite_copy,
         .publish = sqlite_publish,
 };

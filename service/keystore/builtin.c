@@ -5,6 +5,7 @@
 #include "service/keystore/builtin.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,18 @@
 DEFINE_CLEANUP(OSSL_ENCODER_CTX, OSSL_ENCODER_CTX_free)
 DEFINE_CLEANUP(OSSL_DECODER_CTX, OSSL_DECODER_CTX_free)
 
+#define SIGNERS_MAX 1024
+
 struct Builtin {
-        Kek *kek;
+        pthread_mutex_t lock;
+        Keyring *keks;
+        Signer *signers[SIGNERS_MAX];
+        size_t n_signers;
         OpenedCache *cache;
         atomic_uint_fast64_t signatures, generated, opened, contexts_made;
 };
 
-int builtin_new(Builtin **ret, Kek *kek, size_t cache_keys) {
+int builtin_new(Builtin **ret, Keyring *keks, size_t cache_keys) {
         _cleanup_(builtin_freep) Builtin *b = NULL;
         int r;
 
@@ -33,11 +39,12 @@ int builtin_new(Builtin **ret, Kek *kek, size_t cache_keys) {
         if (!b)
                 return -ENOMEM;
 
+        pthread_mutex_init(&b->lock, NULL);
         r = opened_cache_new(&b->cache, cache_keys);
         if (r < 0)
                 return r;
 
-        b->kek = kek;
+        b->keks = keks;
         *ret = TAKE(b);
         return 0;
 }
@@ -46,15 +53,83 @@ void builtin_free(Builtin *b) {
         if (!b)
                 return;
         opened_cache_free(b->cache);
-        kek_free(b->kek);
+        keyring_unref(b->keks);
+        pthread_mutex_destroy(&b->lock);
         free(b);
 }
 
+/* -- signers -- */
+
 int builtin_signer_new(Builtin *b, Signer **ret) {
-        return signer_new(ret, &b->contexts_made);
+        _cleanup_(signer_freep) Signer *s = NULL;
+        int r;
+
+        r = signer_new(&s, &b->contexts_made);
+        if (r < 0)
+                return r;
+
+        pthread_mutex_lock(&b->lock);
+        if (b->n_signers < SIGNERS_MAX)
+                b->signers[b->n_signers++] = s;
+        else
+                r = -EAGAIN;
+        pthread_mutex_unlock(&b->lock);
+        if (r < 0)
+                return r;
+        *ret = TAKE(s);
+        return 0;
 }
 
-void builtin_status(const Builtin *b, KeystoreStatus *ret) {
+void builtin_signer_free(Builtin *b, Signer *s) {
+        if (!s)
+                return;
+        pthread_mutex_lock(&b->lock);
+        for (size_t i = 0; i < b->n_signers; i++)
+                if (b->signers[i] == s) {
+                        b->signers[i] = b->signers[--b->n_signers];
+                        break;
+                }
+        pthread_mutex_unlock(&b->lock);
+        signer_free(s);
+}
+
+void builtin_forget(Builtin *b, const char *key_id) {
+        opened_cache_forget(b->cache, key_id);
+        pthread_mutex_lock(&b->lock);
+        for (size_t i = 0; i < b->n_signers; i++)
+                signer_forget(b->signers[i]);
+        pthread_mutex_unlock(&b->lock);
+}
+
+/* -- KEKs -- */
+
+static Keyring *get_keks(Builtin *b) {
+        Keyring *keks;
+
+        pthread_mutex_lock(&b->lock);
+        keks = keyring_ref(b->keks);
+        pthread_mutex_unlock(&b->lock);
+        return keks;
+}
+
+void builtin_set_keks(Builtin *b, Keyring *keks) {
+        Keyring *before;
+
+        pthread_mutex_lock(&b->lock);
+        before = b->keks;
+        b->keks = keks;
+        pthread_mutex_unlock(&b->lock);
+
+        keyring_unref(before);
+        builtin_forget(b, NULL);
+}
+
+void builtin_status(Builtin *b, KeystoreStatus *ret) {
+        _cleanup_(keyring_unrefp) Keyring *keks = get_keks(b);
+        const Kek *kek;
+
+        for (ret->n_keks = 0; (kek = keyring_at(keks, ret->n_keks)); ret->n_keks++)
+                memcpy(ret->keks[ret->n_keks], kek_id(kek), KEK_ID_SIZE);
         ret->signatures = atomic_load(&b->signatures);
         ret->keys_generated = atomic_load(&b->generated);
         ret->keys_opened = atomic_load(&b->opened);
@@ -80,25 +155,38 @@ static int decode_pkcs8(const Secret *pkcs8, const KeyAlg *alg, EVP_PKEY **ret) 
         return 0;
 }
 
+/* Decides what is believed of a blob: a KEK that we have, its tag, and that it is such a key. */
+static int unseal_key(const Keyring *keks, const char *key_id, uint32_t version, const void *sealed,
+                      size_t sealed_len, SealInfo *info, Secret *pkcs8, EVP_PKEY **ret, Error *e) {
+        const Kek *kek;
+        int r;
+
+        r = keyring_find(keks, key_id, sealed, sealed_len, &kek, e);
+        if (r < 0)
+                return r;
+        r = unseal(kek, key_id, version, sealed, sealed_len, info, pkcs8, e);
+        if (r < 0)
+                return r;
+        r = sign_check_library(info->alg, NULL, e);
+        if (r < 0)
+                return r;
+        if (decode_pkcs8(pkcs8, info->alg, ret) < 0)
+                return error_set(e, -CSIGN_E_KEY_CORRUPT, "what %s was sealed from is no %s key",
+                                 key_id, info->alg->name);
+        return 0;
+}
+
 static int open_sealed(Builtin *b, const char *key_id, uint32_t version, const void *sealed,
                        size_t sealed_len, OpenedKey **ret, Error *e) {
+        _cleanup_(keyring_unrefp) Keyring *keks = get_keks(b);
         _cleanup_(secret_done) Secret pkcs8 = {};
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         SealInfo info;
         int r;
 
-        r = unseal(b->kek, key_id, version, sealed, sealed_len, &info, &pkcs8, e);
+        r = unseal_key(keks, key_id, version, sealed, sealed_len, &info, &pkcs8, &pkey, e);
         if (r < 0)
                 return r;
-
-        r = sign_check_library(info.alg, NULL, e);
-        if (r < 0)
-                return r;
-
-        r = decode_pkcs8(&pkcs8, info.alg, &pkey);
-        if (r < 0)
-                return error_set(e, -CSIGN_E_KEY_CORRUPT, "what %s was sealed from is no %s key",
-                                 key_id, info.alg->name);
 
         atomic_fetch_add_explicit(&b->opened, 1, memory_order_relaxed);
         return opened_key_new(ret, key_id, version, sealed, sealed_len, &info, pkey);
@@ -183,6 +271,7 @@ static int check_sealed(Builtin *b, const char *key_id, uint32_t version, const 
 
 int builtin_generate(Builtin *b, const char *key_id, uint32_t version, const SealInfo *info,
                      Buf *ret_spki, Buf *ret_sealed, Error *e) {
+        _cleanup_(keyring_unrefp) Keyring *keks = get_keks(b);
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_(secret_done) Secret pkcs8 = {};
         _cleanup_(buf_done) Buf spki = {}, sealed = {};
@@ -202,7 +291,7 @@ int builtin_generate(Builtin *b, const char *key_id, uint32_t version, const Sea
         if (r < 0)
                 return error_set(e, r, "cannot encode the new key");
 
-        r = seal(b->kek, key_id, version, info, &pkcs8, &sealed, e);
+        r = seal(keyring_at(keks, 0), key_id, version, info, &pkcs8, &sealed, e);
         if (r < 0)
                 return r;
 
@@ -219,6 +308,30 @@ int builtin_generate(Builtin *b, const char *key_id, uint32_t version, const Sea
                 return -ENOMEM;
         atomic_fetch_add_explicit(&b->generated, 1, memory_order_relaxed);
         return 0;
+}
+
+/* -- sealing anew -- */
+
+int builtin_reseal(Builtin *b, const char *key_id, uint32_t version, const void *sealed,
+                   size_t sealed_len, Buf *ret, Error *e) {
+        _cleanup_(keyring_unrefp) Keyring *keks = get_keks(b);
+        _cleanup_(secret_done) Secret pkcs8 = {};
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+        _cleanup_(buf_done) Buf resealed = {};
+        const Kek *primary = keyring_at(keks, 0);
+        SealInfo info;
+        int r;
+
+        r = unseal_key(keks, key_id, version, sealed, sealed_len, &info, &pkcs8, &pkey, e);
+        if (r < 0)
+                return r;
+        if (memcmp(sealed_kek_id(sealed, sealed_len), kek_id(primary), KEK_ID_SIZE) == 0)
+                return buf_append(ret, sealed, sealed_len);
+
+        r = seal(primary, key_id, version, &info, &pkcs8, &resealed, e);
+        if (r >= 0)
+                r = check_sealed(b, key_id, version, &resealed, pkey, e);
+        return r < 0 ? r : buf_append(ret, resealed.data, resealed.len);
 }
 
 /* -- signing -- */

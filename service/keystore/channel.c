@@ -179,6 +179,10 @@ static int call_accept(Call *call, const Reply *reply) {
         case OP_GENERATE:
                 r = replace(call->spki, reply->spki, reply->spki_len);
                 return r < 0 ? r : replace(call->sealed, reply->sealed, reply->sealed_len);
+        case OP_RESEAL:
+                return replace(call->sealed, reply->sealed, reply->sealed_len);
+        case OP_FORGET:
+                return 0;
         default:
                 return replace(call->sig, reply->sig, reply->sig_len);
         }

@@ -19,7 +19,7 @@
 typedef struct Call {
         Request *req;
         Buf *sig;               /* SIGN: replaced */
-        Buf *spki, *sealed;     /* GENERATE: replaced */
+        Buf *spki, *sealed;     /* GENERATE, RESEAL (sealed alone): replaced */
         KeystoreStatus *status; /* HELLO */
         int r;
         Error *e;

@@ -4,6 +4,7 @@
 #include "service/keystore/kek.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -94,4 +95,10 @@ const uint8_t *kek_bytes(const Kek *k) {
 
 const uint8_t *kek_id(const Kek *k) {
         return k->id;
+}
+
+const char *kek_id_text(const uint8_t id[static KEK_ID_SIZE], char buf[static KEK_ID_TEXT_MAX]) {
+        for (size_t i = 0; i < KEK_ID_SIZE; i++)
+                snprintf(buf + 2 * i, 3, "%02x", id[i]);
+        return buf;
 }

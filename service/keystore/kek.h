@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "service/keystore/keystore.h"
 
 #define KEK_SIZE    32
-#define KEK_ID_SIZE 8
+#define KEK_ID_SIZE KEYSTORE_KEK_ID_SIZE
 
 typedef struct Kek Kek;
 
@@ -25,3 +26,7 @@ int kek_create(const char *path, Error *e);
 
 const uint8_t *kek_bytes(const Kek *k);
 const uint8_t *kek_id(const Kek *k); /* KEK_ID_SIZE bytes that name it and tell nothing of it */
+
+/* An id as people read it: 16 hexadecimal digits. */
+#define KEK_ID_TEXT_MAX (2 * KEK_ID_SIZE + 1)
+const char *kek_id_text(const uint8_t id[static KEK_ID_SIZE], char buf[static KEK_ID_TEXT_MAX]);

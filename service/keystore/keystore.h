@@ -62,6 +62,27 @@ void keystore_sign_many(Keystore *k, KeystoreSign *calls, size_t n);
 /* Just one.  Returns call->r. */
 int keystore_sign(Keystore *k, KeystoreSign *call);
 
+/* One blob sealed anew under the key store's primary KEK, as it is if that is what it was sealed
+ * under.  It is opened and checked in either case.  Failures and results as for KeystoreSign. */
+typedef struct KeystoreReseal {
+        const char *key_id;
+        uint32_t version;
+        const uint8_t *sealed;
+        size_t sealed_len;
+        Buf *resealed;
+        int r;
+        Error e;
+} KeystoreReseal;
+
+void keystore_reseal_many(Keystore *k, KeystoreReseal *calls, size_t n);
+
+/* The key store keeps nothing of a key that it opened, in any version.  Who asks for a signature
+ * with a blob that is still around has it opened again. */
+int keystore_forget(Keystore *k, const char *key_id, Error *e);
+
+#define KEYSTORE_KEK_ID_SIZE 8
+#define KEKS_MAX             16
+
 /* What the key store says of itself. */
 typedef struct KeystoreStatus {
         char version[32]; /* csign's */
@@ -71,6 +92,8 @@ typedef struct KeystoreStatus {
         uint64_t keys_generated;
         uint64_t keys_opened;   /* unsealed and decoded: cache misses */
         uint64_t contexts_made; /* signature contexts set up, one EVP fetch each */
+        uint8_t keks[KEKS_MAX][KEYSTORE_KEK_ID_SIZE]; /* ids, the primary one first */
+        size_t n_keks;
 } KeystoreStatus;
 
 int keystore_status(Keystore *k, KeystoreStatus *ret, Error *e);

@@ -23,6 +23,7 @@
 #include "lib/supervisor.h"
 #include "service/keystore/builtin.h"
 #include "service/keystore/kek.h"
+#include "service/keystore/keyring.h"
 #include "service/keystore/memory.h"
 #include "service/keystore/server.h"
 
@@ -36,7 +37,7 @@ static int arg_ready_fd = -1;
 
 typedef struct Config {
         char *socket;
-        char *kek;
+        char *kek, *older_keks;
         char *service_user;
         unsigned cache_keys;
         unsigned threads; /* 0: one for each processor */
@@ -45,6 +46,7 @@ typedef struct Config {
 static const ConfigItem config_items[] = {
         { "socket", config_path, offsetof(Config, socket), CONFIG_REQUIRED },
         { "kek", config_path, offsetof(Config, kek) },
+        { "older-keks", config_string, offsetof(Config, older_keks) },
         { "service-user", config_string, offsetof(Config, service_user) },
         { "cache-keys", config_unsigned, offsetof(Config, cache_keys) },
         { "threads", config_unsigned, offsetof(Config, threads) },
@@ -53,6 +55,7 @@ static const ConfigItem config_items[] = {
 static void config_done(Config *c) {
         free(c->socket);
         free(c->kek);
+        free(c->older_keks);
         free(c->service_user);
 }
 
@@ -154,13 +157,14 @@ static size_t heap_size(unsigned cache_keys) {
 /* -- serving -- */
 
 /* Blocked before any thread starts, so that all inherit it. */
-static int open_stop_signals(int *ret, Error *e) {
+static int open_signals(int *ret, Error *e) {
         sigset_t set;
         int fd;
 
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
         sigprocmask(SIG_BLOCK, &set, NULL);
         signal(SIGPIPE, SIG_IGN);
 
@@ -169,6 +173,12 @@ static int open_stop_signals(int *ret, Error *e) {
                 return error_set(e, -errno, "cannot wait for signals: %s", strerror(errno));
         *ret = fd;
         return 0;
+}
+
+static bool take_hangup(int fd) {
+        struct signalfd_siginfo info;
+
+        return read(fd, &info, sizeof(info)) == sizeof(info) && info.ssi_signo == SIGHUP;
 }
 
 static void say_ready(const Config *c, MemoryLock locked, unsigned threads) {
@@ -188,23 +198,55 @@ static void say_ready(const Config *c, MemoryLock locked, unsigned threads) {
         }
 }
 
-static int make_builtin(const Config *c, Builtin **ret, Error *e) {
-        _cleanup_(kek_freep) Kek *kek = NULL;
+/* -- KEKs -- */
+
+static int load_keks(const Config *c, Keyring **ret, Error *e) {
         int r;
 
-        r = kek_load(&kek, c->kek, e);
-        if (r == -ENOENT)
+        r = keyring_load(ret, c->kek, c->older_keks, e);
+        if (r == -ENOENT && access(c->kek, F_OK) < 0)
                 return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
                                  "there is no KEK: csign-keystore init-kek --kek %s makes one",
                                  c->kek);
+        return r;
+}
+
+static int make_builtin(const Config *c, Builtin **ret, Error *e) {
+        _cleanup_(keyring_unrefp) Keyring *keks = NULL;
+        int r;
+
+        r = load_keks(c, &keks, e);
         if (r < 0)
                 return r;
 
-        r = builtin_new(ret, kek, c->cache_keys);
+        r = builtin_new(ret, keks, c->cache_keys);
         if (r < 0)
                 return r;
-        (void) TAKE(kek);
+        (void) TAKE(keks);
         return 0;
+}
+
+static int read_keks_again(Keyring **ret, Error *e) {
+        _cleanup_(config_done) Config config = { .cache_keys = 1024 };
+        int r;
+
+        r = load_config(arg_config, &config, e);
+        return r < 0 ? r : load_keks(&config, ret, e);
+}
+
+/* All or nothing: what cannot be read in whole changes nothing. */
+static void reload_keks(Builtin *b) {
+        char primary[KEK_ID_TEXT_MAX];
+        Keyring *keks = NULL;
+        Error e = {};
+
+        if (read_keks_again(&keks, &e) < 0) {
+                log_failure(LOG_ERROR, "the KEKs stay as they were", &e);
+                return;
+        }
+        kek_id_text(kek_id(keyring_at(keks, 0)), primary);
+        builtin_set_keks(b, keks);
+        log_line(LOG_NOTICE, "KEKs read again", "PRIMARY", primary, NULL);
 }
 
 static int serve(Error *e) {
@@ -212,7 +254,7 @@ static int serve(Error *e) {
         _cleanup_(builtin_freep) Builtin *builtin = NULL;
         _cleanup_(server_freep) Server *server = NULL;
         ServerOptions options = {};
-        int stop_fd = -1, r;
+        int signal_fd = -1, r;
 
         r = load_config(arg_config, &config, e);
         if (r < 0)
@@ -226,7 +268,7 @@ static int serve(Error *e) {
         r = make_builtin(&config, &builtin, e);
         if (r < 0)
                 return r;
-        r = open_stop_signals(&stop_fd, e);
+        r = open_signals(&signal_fd, e);
         if (r < 0)
                 return r;
 
@@ -237,7 +279,12 @@ static int serve(Error *e) {
                 return r;
 
         say_ready(&config, options.locked, options.threads);
-        r = server_run(server, stop_fd, e);
+        for (;;) {
+                r = server_run(server, signal_fd, e);
+                if (r < 0 || !take_hangup(signal_fd))
+                        break;
+                reload_keks(builtin);
+        }
         supervisor_notify("STOPPING=1");
         if (r == 0)
                 log_line(LOG_NOTICE, "ending", NULL);

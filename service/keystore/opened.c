@@ -175,6 +175,20 @@ void opened_cache_add(OpenedCache *c, OpenedKey *k) {
         pthread_mutex_unlock(&c->lock);
 }
 
+void opened_cache_forget(OpenedCache *c, const char *key_id) {
+        OpenedKey *older;
+
+        pthread_mutex_lock(&c->lock);
+        for (OpenedKey *k = c->newest; k; k = older) {
+                older = k->older;
+                if (key_id && strcmp(k->key_id, key_id) != 0)
+                        continue;
+                atomic_store(&k->forgotten, true);
+                drop(c, k);
+        }
+        pthread_mutex_unlock(&c->lock);
+}
+
 void opened_cache_free(OpenedCache *c) {
         if (!c)
                 return;

@@ -4,6 +4,7 @@
 /* Keys that were unsealed and decoded, kept so that a signature pays for neither (0.4 ms for
  * P-256). All functions may be called from any thread. */
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ typedef struct OpenedKey {
         uint64_t serial; /* never given twice */
         SealInfo info;
         EVP_PKEY *pkey;
+
+        atomic_bool forgotten; /* it is to be kept no longer than one signature takes */
 
         /* The rest is the cache's own. */
         unsigned refs;
@@ -46,3 +49,6 @@ OpenedKey *opened_cache_find(OpenedCache *c, const char *key_id, uint32_t versio
 /* Takes a reference.  In place of what it had for the same key and version; when it is full, the
  * key that was used longest ago goes. */
 void opened_cache_add(OpenedCache *c, OpenedKey *k);
+
+/* Drops all versions of a key, or all keys (NULL), and marks them as forgotten. */
+void opened_cache_forget(OpenedCache *c, const char *key_id);

@@ -209,6 +209,65 @@ int keystore_generate(Keystore *k, const char *key_id, uint32_t version, const K
         return call.r;
 }
 
+static int make_reseal(const KeystoreReseal *s, Request *ret, Error *e) {
+        *ret = (Request){
+                .op = OP_RESEAL,
+                .version = s->version,
+                .sealed = s->sealed,
+                .sealed_len = s->sealed_len,
+        };
+        if (strlen(s->key_id) >= sizeof(ret->key_id))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "that is no key id");
+        if (s->sealed_len > SEALED_MAX)
+                return error_set(e, -CSIGN_E_KEY_CORRUPT, "no sealed key has %zu bytes",
+                                 s->sealed_len);
+        strcpy(ret->key_id, s->key_id);
+        return 0;
+}
+
+void keystore_reseal_many(Keystore *k, KeystoreReseal *reseals, size_t n) {
+        Request *requests = calloc(n, sizeof(*requests));
+        Call *calls = calloc(n, sizeof(*calls));
+        KeystoreReseal **owners = calloc(n, sizeof(*owners));
+        size_t n_calls = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                KeystoreReseal *s = &reseals[i];
+
+                s->e = (Error){};
+                s->r = -ENOMEM;
+                if (!requests || !calls || !owners)
+                        continue;
+                s->r = make_reseal(s, &requests[n_calls], &s->e);
+                if (s->r < 0)
+                        continue;
+                calls[n_calls] =
+                        (Call){ .req = &requests[n_calls], .sealed = s->resealed, .e = &s->e };
+                owners[n_calls++] = s;
+        }
+
+        if (n_calls > 0)
+                exchange(k, calls, n_calls, k->timeout_generate);
+        for (size_t i = 0; i < n_calls; i++)
+                owners[i]->r = calls[i].r;
+
+        free(requests);
+        free(calls);
+        free(owners);
+}
+
+int keystore_forget(Keystore *k, const char *key_id, Error *e) {
+        Request req = { .op = OP_FORGET };
+        Call call = { .req = &req, .e = e };
+
+        if (strlen(key_id) >= sizeof(req.key_id))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "that is no key id");
+        strcpy(req.key_id, key_id);
+
+        exchange(k, &call, 1, k->timeout);
+        return call.r;
+}
+
 int keystore_status(Keystore *k, KeystoreStatus *ret, Error *e) {
         Request req = { .op = OP_HELLO };
         Call call = { .req = &req, .status = ret, .e = e };

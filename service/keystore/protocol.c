@@ -5,6 +5,7 @@
 #include "service/keystore/protocol.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define REPLY_BIT 0x80
 
@@ -51,6 +52,13 @@ static int put_sign_message(const Request *req, Buf *b) {
         return 0;
 }
 
+static int put_reseal(const Request *req, Buf *b) {
+        if (buf_put_str16(b, req->key_id) < 0 || buf_put_u32(b, req->version) < 0 ||
+            buf_put_bytes16(b, req->sealed, req->sealed_len) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
 int request_encode(const Request *req, Buf *b) {
         if (put_header(b, req->op, req->call) < 0)
                 return -ENOMEM;
@@ -62,16 +70,29 @@ int request_encode(const Request *req, Buf *b) {
                 return put_sign(req, b);
         case OP_SIGN_MESSAGE:
                 return put_sign_message(req, b);
+        case OP_RESEAL:
+                return put_reseal(req, b);
+        case OP_FORGET:
+                return buf_put_str16(b, req->key_id);
         default:
                 return 0;
         }
 }
 
-static int check_key(const Request *req, Error *e) {
+static int check_name(const Request *req, Error *e) {
         if (!id_is_valid(req->key_id, NULL))
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "that is no key id");
         if (req->version == 0)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "a key version is at least 1");
+        return 0;
+}
+
+static int check_key(const Request *req, Error *e) {
+        int r;
+
+        r = check_name(req, e);
+        if (r < 0)
+                return r;
         if (req->usage != KEY_USAGE_SIGN && req->usage != KEY_USAGE_CA)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "unknown key usage %u", req->usage);
         return 0;
@@ -172,6 +193,22 @@ static int get_sign_message(Reader *rd, Request *ret, Error *e) {
         return check_key(ret, e);
 }
 
+static int get_reseal(Reader *rd, Request *ret, Error *e) {
+        reader_str16(rd, ret->key_id, sizeof(ret->key_id));
+        ret->version = reader_u32(rd);
+        ret->sealed = reader_bytes16(rd, &ret->sealed_len);
+        if (reader_end(rd) < 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "malformed request to seal anew");
+        return check_name(ret, e);
+}
+
+static int get_forget(Reader *rd, Request *ret, Error *e) {
+        reader_str16(rd, ret->key_id, sizeof(ret->key_id));
+        if (reader_end(rd) < 0 || !id_is_valid(ret->key_id, NULL))
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "malformed request to forget a key");
+        return 0;
+}
+
 static int get_hello(Reader *rd, Error *e) {
         if (reader_end(rd) < 0)
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "malformed greeting");
@@ -208,6 +245,10 @@ int request_decode(const void *packet, size_t len, Request *ret, Error *e) {
                 return get_sign(&rd, ret, e);
         case OP_SIGN_MESSAGE:
                 return get_sign_message(&rd, ret, e);
+        case OP_RESEAL:
+                return get_reseal(&rd, ret, e);
+        case OP_FORGET:
+                return get_forget(&rd, ret, e);
         default:
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "unknown operation %u", op);
         }
@@ -229,7 +270,8 @@ static int put_status(const KeystoreStatus *s, Buf *b) {
         if (buf_put_str16(b, s->version) < 0 || buf_put_u8(b, s->memory_locked) < 0 ||
             buf_put_str16(b, s->openssl) < 0 || buf_put_u64(b, s->signatures) < 0 ||
             buf_put_u64(b, s->keys_generated) < 0 || buf_put_u64(b, s->keys_opened) < 0 ||
-            buf_put_u64(b, s->contexts_made) < 0)
+            buf_put_u64(b, s->contexts_made) < 0 || buf_put_u8(b, (uint8_t) s->n_keks) < 0 ||
+            buf_append(b, s->keks, s->n_keks * sizeof(s->keks[0])) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -245,6 +287,10 @@ static int put_result(const Reply *reply, Buf *b) {
         case OP_SIGN:
         case OP_SIGN_MESSAGE:
                 return buf_put_bytes16(b, reply->sig, reply->sig_len);
+        case OP_RESEAL:
+                return buf_put_bytes16(b, reply->sealed, reply->sealed_len);
+        case OP_FORGET:
+                return 0;
         default:
                 return -EINVAL;
         }
@@ -274,6 +320,8 @@ static int get_refusal(Reader *rd, Reply *ret) {
 }
 
 static void get_status(Reader *rd, KeystoreStatus *ret) {
+        const uint8_t *keks;
+
         reader_str16(rd, ret->version, sizeof(ret->version));
         ret->memory_locked = reader_u8(rd);
         reader_str16(rd, ret->openssl, sizeof(ret->openssl));
@@ -281,6 +329,14 @@ static void get_status(Reader *rd, KeystoreStatus *ret) {
         ret->keys_generated = reader_u64(rd);
         ret->keys_opened = reader_u64(rd);
         ret->contexts_made = reader_u64(rd);
+        ret->n_keks = reader_u8(rd);
+        if (ret->n_keks > KEKS_MAX) {
+                rd->failed = true;
+                return;
+        }
+        keks = reader_bytes(rd, ret->n_keks * sizeof(ret->keks[0]));
+        if (keks)
+                memcpy(ret->keks, keks, ret->n_keks * sizeof(ret->keks[0]));
 }
 
 static int get_result(Reader *rd, Reply *ret) {
@@ -295,6 +351,11 @@ static int get_result(Reader *rd, Reply *ret) {
         case OP_SIGN:
         case OP_SIGN_MESSAGE:
                 ret->sig = reader_bytes16(rd, &ret->sig_len);
+                break;
+        case OP_RESEAL:
+                ret->sealed = reader_bytes16(rd, &ret->sealed_len);
+                break;
+        case OP_FORGET:
                 break;
         default:
                 return -EBADMSG;

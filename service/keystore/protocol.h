@@ -21,6 +21,8 @@ typedef enum Op {
         OP_GENERATE = 2,
         OP_SIGN = 3,
         OP_SIGN_MESSAGE = 4, /* the message is in a file in memory, passed with the packet */
+        OP_RESEAL = 5,
+        OP_FORGET = 6,
 } Op;
 
 typedef struct Request {
@@ -53,7 +55,7 @@ typedef struct Reply {
         KeystoreStatus status; /* HELLO */
         const uint8_t *spki;   /* GENERATE */
         size_t spki_len;
-        const uint8_t *sealed;
+        const uint8_t *sealed; /* GENERATE, RESEAL */
         size_t sealed_len;
         const uint8_t *sig; /* SIGN, SIGN_MESSAGE */
         size_t sig_len;

@@ -83,6 +83,12 @@ int seal(const Kek *kek, const char *key_id, uint32_t version, const SealInfo *i
         return buf_append(ret, blob.data, blob.len);
 }
 
+const uint8_t *sealed_kek_id(const void *sealed, size_t sealed_len) {
+        if (sealed_len < HEADER_SIZE || memcmp(sealed, MAGIC, MAGIC_SIZE) != 0)
+                return NULL;
+        return (const uint8_t *) sealed + MAGIC_SIZE;
+}
+
 /* The header says what the key may do; nothing of it is believed before the tag was checked. */
 static int get_header(Reader *rd, const Kek *kek, const char *key_id, SealInfo *ret, Error *e) {
         const uint8_t *magic = reader_bytes(rd, MAGIC_SIZE);

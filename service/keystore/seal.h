@@ -20,6 +20,9 @@ typedef struct SealInfo {
         KeyUsage usage;
 } SealInfo;
 
+/* The id of the KEK that a blob names, or NULL: no sealed key.  Not authenticated. */
+const uint8_t *sealed_kek_id(const void *sealed, size_t sealed_len);
+
 /* Appends the blob. */
 int seal(const Kek *kek, const char *key_id, uint32_t version, const SealInfo *info,
          const Secret *pkcs8, Buf *ret, Error *e);

@@ -117,6 +117,26 @@ static int answer_sign_message(Worker *w, Request *req, Reply *reply) {
         return r;
 }
 
+static int answer_reseal(Worker *w, const Request *req, Reply *reply) {
+        int r;
+
+        buf_clear(&w->sealed);
+        r = builtin_reseal(w->server->builtin, req->key_id, req->version, req->sealed,
+                           req->sealed_len, &w->sealed, &reply->error);
+        if (r < 0)
+                return r;
+
+        reply->sealed = w->sealed.data;
+        reply->sealed_len = w->sealed.len;
+        return 0;
+}
+
+static int answer_forget(Worker *w, const Request *req) {
+        builtin_forget(w->server->builtin, req->key_id);
+        log_line(LOG_NOTICE, "key forgotten", "KEY", req->key_id, NULL);
+        return 0;
+}
+
 static int answer_request(Worker *w, Request *req, Reply *reply) {
         switch (req->op) {
         case OP_HELLO:
@@ -128,6 +148,10 @@ static int answer_request(Worker *w, Request *req, Reply *reply) {
                 return answer_sign(w, req, reply);
         case OP_SIGN_MESSAGE:
                 return answer_sign_message(w, req, reply);
+        case OP_RESEAL:
+                return answer_reseal(w, req, reply);
+        case OP_FORGET:
+                return answer_forget(w, req);
         default:
                 return -EINVAL; /* request_decode() lets none through */
         }
@@ -237,19 +261,18 @@ static void worker_loop(Worker *w) {
 }
 
 static void worker_run(Server *s, int fd) {
-        _cleanup_(signer_freep) Signer *signer = NULL;
         Worker w = { .server = s, .fd = fd, .packet_fd = -1 };
 
         w.packet = malloc(PACKET_MAX);
-        if (!w.packet || builtin_signer_new(s->builtin, &signer) < 0) {
+        if (!w.packet || builtin_signer_new(s->builtin, &w.signer) < 0) {
                 log_line(LOG_ERROR, "no memory for a worker", NULL);
                 free(w.packet);
                 return;
         }
 
-        w.signer = signer;
         worker_loop(&w);
 
+        builtin_signer_free(s->builtin, w.signer);
         drop_packet_fd(&w);
         free(w.packet);
         buf_done(&w.reply);

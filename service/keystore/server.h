@@ -25,7 +25,7 @@ typedef struct Server Server;
  * -EADDRINUSE when one lives. builtin outlives the server. */
 int server_new(Server **ret, const ServerOptions *o, Builtin *builtin, Error *e);
 
-/* Serves until *stop_fd becomes readable. */
+/* Serves until stop_fd becomes readable.  May be called again: what goes on, goes on meanwhile. */
 int server_run(Server *s, int stop_fd, Error *e);
 
 /* Lets the signatures in progress finish, then closes all and removes the socket. */

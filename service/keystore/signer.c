@@ -5,6 +5,7 @@
 #include "service/keystore/signer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <openssl/err.h>
@@ -26,6 +27,7 @@ typedef struct Slot {
 
 struct Signer {
         atomic_uint_fast64_t *contexts_made;
+        pthread_mutex_t lock; /* its thread's, but when keys are forgotten */
         Slot slots[SLOTS];
 };
 
@@ -45,6 +47,7 @@ int signer_new(Signer **ret, atomic_uint_fast64_t *contexts_made) {
         if (!s)
                 return -ENOMEM;
         s->contexts_made = contexts_made;
+        pthread_mutex_init(&s->lock, NULL);
         *ret = s;
         return 0;
 }
@@ -54,7 +57,16 @@ void signer_free(Signer *s) {
                 return;
         for (size_t i = 0; i < SLOTS; i++)
                 slot_done(&s->slots[i]);
+        pthread_mutex_destroy(&s->lock);
         free(s);
+}
+
+void signer_forget(Signer *s) {
+        pthread_mutex_lock(&s->lock);
+        for (size_t i = 0; i < SLOTS; i++)
+                if (s->slots[i].key && atomic_load(&s->slots[i].key->forgotten))
+                        slot_done(&s->slots[i]);
+        pthread_mutex_unlock(&s->lock);
 }
 
 static Slot *slot_for(Signer *s, const OpenedKey *key, const SignRequest *req) {
@@ -166,7 +178,7 @@ static int slot_sign(Slot *slot, const SignRequest *req, Buf *sig, Error *e) {
         return 0;
 }
 
-int signer_sign(Signer *s, OpenedKey *key, const SignRequest *req, Buf *sig, Error *e) {
+static int sign_locked(Signer *s, OpenedKey *key, const SignRequest *req, Buf *sig, Error *e) {
         Slot *slot = slot_for(s, key, req);
         int r;
 
@@ -181,9 +193,18 @@ int signer_sign(Signer *s, OpenedKey *key, const SignRequest *req, Buf *sig, Err
         }
 
         r = slot_sign(slot, req, sig, e);
-        if (r < 0) {
+        if (r < 0)
                 ERR_clear_error();
+        if (r < 0 || atomic_load(&key->forgotten))
                 slot_done(slot);
-        }
+        return r;
+}
+
+int signer_sign(Signer *s, OpenedKey *key, const SignRequest *req, Buf *sig, Error *e) {
+        int r;
+
+        pthread_mutex_lock(&s->lock);
+        r = sign_locked(s, key, req, sig, e);
+        pthread_mutex_unlock(&s->lock);
         return r;
 }

@@ -16,6 +16,10 @@ int signer_new(Signer **ret, atomic_uint_fast64_t *contexts_made);
 void signer_free(Signer *s);
 DEFINE_CLEANUP(Signer, signer_free)
 
+/* Lets go of the keys that are forgotten (opened.h), after the signature that is being made.  From
+ * any thread. */
+void signer_forget(Signer *s);
+
 /* req was checked against the key's algorithm.  Appends to sig.  RSA and Ed25519 signatures are
  * verified first: one that was computed with a fault would give the key away.
  * -CSIGN_E_BAD_SIGNATURE. */

@@ -448,6 +448,10 @@ def test_a_key_that_is_due_is_gone_for_good(clocked):
     # The log of the database is cut off just behind.
     wait_until("the blobs' end", lambda: not any(b[31:63] in state_bytes(stack) for b in blobs), 30)
 
+    # The key store keeps nothing opened of it: told at once, and once more for what was under way.
+    wait_until("the key store to forget", lambda: len([line for line in stack.keystore.log().splitlines()
+                                                       if "key forgotten" in line and key["id"] in line]) == 2, 30)
+
     assert gone["destroyed"] and gone["public_key"] and gone["labels"] == {"a": "b"} and "destroy_at" not in gone
     assert sealed_blobs(stack, key) == [b"", b""]
     assert key["path"] not in listed(stack, "limit=200") and listed(stack, "state=destroyed") == [key["path"]]

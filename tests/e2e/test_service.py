@@ -34,7 +34,7 @@ ROUTES = [
     ("POST", f"/v1/keys/{UNKNOWN_KEY}/signatures"), ("POST", "/v1/signatures"), ("GET", "/v1/authorities?tsg=acme"),
     ("GET", "/v1/tsgs"), ("GET", "/v1/tsgs/tsg_" + "a" * 26), ("POST", "/v1/tsgs"), ("GET", "/v1/accounts"),
     ("GET", "/v1/accounts/acc_" + "a" * 26), ("POST", "/v1/accounts"), ("PATCH", "/v1/accounts/acc_" + "a" * 26),
-    ("GET", "/v1/audit/records"), ("GET", "/v1/audit/head"),
+    ("GET", "/v1/audit/records"), ("GET", "/v1/audit/head"), ("GET", "/v1/keks"), ("POST", "/v1/keks/reseal"),
 ]
 ACCOUNT_MAY = {"/v1/whoami", "/v1/keys", "/v1/keys/resolve", "/v1/authorities", "/v1/signatures"}
 

@@ -36,7 +36,7 @@ static void fill(Request *ret, uint8_t op) {
 /* -- requests -- */
 
 static void requests_come_back_as_they_were(void **state) {
-        static const uint8_t ops[] = { OP_HELLO, OP_GENERATE, OP_SIGN };
+        static const uint8_t ops[] = { OP_HELLO, OP_GENERATE, OP_SIGN, OP_RESEAL, OP_FORGET };
 
         for (size_t i = 0; i < ELEMENTSOF(ops); i++) {
                 _cleanup_(buf_done) Buf b = {};
@@ -52,7 +52,14 @@ static void requests_come_back_as_they_were(void **state) {
                         continue;
 
                 assert_string_equal(out.key_id, KEY_ID);
+                if (ops[i] == OP_FORGET)
+                        continue;
                 assert_int_equal(out.version, 9);
+                if (ops[i] == OP_RESEAL) {
+                        assert_int_equal(out.sealed_len, sizeof(sealed));
+                        assert_memory_equal(out.sealed, sealed, sizeof(sealed));
+                        continue;
+                }
                 assert_int_equal(out.usage, KEY_USAGE_CA);
                 if (ops[i] == OP_GENERATE) {
                         assert_ptr_equal(out.alg, in.alg);
@@ -136,7 +143,7 @@ static void bad_requests_are_named(void **state) {
         } cases[] = {
                 { OP_HELLO, 0, 2, -CSIGN_E_BAD_REQUEST }, /* protocol */
                 { OP_HELLO, 1, 0, -CSIGN_E_BAD_REQUEST }, /* operation */
-                { OP_HELLO, 1, 5, -CSIGN_E_BAD_REQUEST },
+                { OP_HELLO, 1, 7, -CSIGN_E_BAD_REQUEST },
                 { OP_HELLO, 1, 0x81, -CSIGN_E_BAD_REQUEST },
                 { OP_HELLO, 3, 1, -CSIGN_E_BAD_REQUEST },       /* reserved */
                 { OP_HELLO, 1, OP_SIGN, -CSIGN_E_BAD_REQUEST }, /* no fields */
@@ -164,6 +171,11 @@ static void bad_requests_are_named(void **state) {
                 { OP_SIGN_MESSAGE, AFTER_ID + 5, 5, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { OP_SIGN_MESSAGE, AFTER_ID + 5, 99, -CSIGN_E_UNSUPPORTED_SCHEME },
                 { OP_SIGN_MESSAGE, AFTER_ID + 7, 8, -CSIGN_E_BAD_REQUEST }, /* the blob's length */
+                { OP_RESEAL, ID, '/', -CSIGN_E_BAD_REQUEST },
+                { OP_RESEAL, AFTER_ID + 3, 0, -CSIGN_E_BAD_REQUEST },
+                { OP_RESEAL, AFTER_ID + 5, 8, -CSIGN_E_BAD_REQUEST }, /* the blob's length */
+                { OP_FORGET, ID, '/', -CSIGN_E_BAD_REQUEST },
+                { OP_FORGET, ID - 1, 29, -CSIGN_E_BAD_REQUEST }, /* the id's length */
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -182,7 +194,7 @@ static void bad_requests_are_named(void **state) {
 }
 
 static void cut_off_and_longer_requests_are_refused(void **state) {
-        for (uint8_t op = OP_HELLO; op <= OP_SIGN_MESSAGE; op++) {
+        for (uint8_t op = OP_HELLO; op <= OP_FORGET; op++) {
                 _cleanup_(buf_done) Buf b = {};
                 Request req;
 
@@ -211,7 +223,7 @@ static void results_come_back_as_they_were(void **state) {
                 .spki_len = 5,
                 .sealed = sealed,
                 .sealed_len = sizeof(sealed),
-                .status = { "1.2.3", "OpenSSL", 2, 3, 4, 5, 6 },
+                .status = { "1.2.3", "OpenSSL", 2, 3, 4, 5, 6, { { 7 }, { 8 } }, 2 },
         };
         _cleanup_(buf_done) Buf b = {};
         Reply out;
@@ -244,6 +256,21 @@ static void results_come_back_as_they_were(void **state) {
         assert_int_equal(out.status.keys_generated, 4);
         assert_int_equal(out.status.keys_opened, 5);
         assert_int_equal(out.status.contexts_made, 6);
+        assert_int_equal(out.status.n_keks, 2);
+        assert_int_equal(out.status.keks[1][0], 8);
+
+        buf_clear(&b);
+        in.op = OP_RESEAL;
+        assert_int_equal(reply_encode(&in, &b), 0);
+        assert_int_equal(reply_decode(b.data, b.len, &out), 0);
+        assert_int_equal(out.sealed_len, sizeof(sealed));
+        assert_memory_equal(out.sealed, sealed, sizeof(sealed));
+
+        buf_clear(&b);
+        in.op = OP_FORGET;
+        assert_int_equal(reply_encode(&in, &b), 0);
+        assert_int_equal(b.len, 12 + 2);
+        assert_int_equal(reply_decode(b.data, b.len, &out), 0);
 }
 
 static void every_error_keeps_its_name_and_sentence(void **state) {
@@ -269,7 +296,7 @@ static void bad_replies_are_no_replies(void **state) {
         } cases[] = {
                 { 0, 2 },       /* protocol */
                 { 1, OP_SIGN }, /* no reply */
-                { 1, 0x85 },    /* unknown operation */
+                { 1, 0x87 },    /* unknown operation */
                 { 2, 1 },       /* reserved */
                 { 13, 2 },      /* result */
                 { 15, 31 },     /* the signature's length */

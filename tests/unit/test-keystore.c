@@ -34,17 +34,25 @@ typedef struct Fixture {
         Keystore *k;
 } Fixture;
 
-static void child_serve(const Fixture *f, int ready, int stop) {
+static Keyring *keyring(void) {
         static const uint8_t bytes[KEK_SIZE] = { 1 };
+        Keyring *ret = NULL;
+        Kek *kek = NULL;
+
+        assert_int_equal(kek_from_bytes(&kek, bytes), 0);
+        assert_int_equal(keyring_of(&ret, &kek, 1), 0);
+        return ret;
+}
+
+static void child_serve(const Fixture *f, int ready, int stop) {
         ServerOptions o = { .socket_path = f->path, .peer_uid = f->peer_uid, .threads = 2 };
         Builtin *b = NULL;
         Server *s = NULL;
-        Kek *kek = NULL;
         Error e = {};
 
         log_open("test-keystore", LOG_ERROR - 1);
-        if (kek_from_bytes(&kek, bytes) < 0 || builtin_new(&b, kek, 8) < 0 ||
-            server_new(&s, &o, b, &e) < 0 || write(ready, "R", 1) != 1)
+        if (builtin_new(&b, keyring(), 8) < 0 || server_new(&s, &o, b, &e) < 0 ||
+            write(ready, "R", 1) != 1)
                 _exit(1);
         close(ready);
 
