@@ -53,7 +53,9 @@ static int authorize(Request *req) {
                             &req->error);
         if (r < 0)
                 return r;
-        return policy_check_right(req->principal, req->route->right, &req->error);
+        r = policy_check_network(req->principal->name, &req->principal->networks, req->address,
+                                 &req->error);
+        return r < 0 ? r : policy_check_right(req->principal, req->route->right, &req->error);
 }
 
 static int walk(Request *req) {

@@ -72,24 +72,56 @@ extern const char SQL_BINDING_DELETE[]; /* id */
 extern const char SQL_BINDINGS_COUNT[]; /* principal, principal; the most that one then has */
 extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 
-/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision */
-extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires */
+/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks,
+ * last used */
+extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires, networks */
 extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
 extern const char SQL_ACCOUNT_LIST[];   /* PATH_RANGE_ARGS, limit */
 extern const char SQL_ACCOUNT_TOUCH[];
-extern const char SQL_ACCOUNT_SET_STATE[];  /* state, id */
-extern const char SQL_ACCOUNT_KEY_INSERT[]; /* id, account, thumbprint, spki, algorithm, created */
-extern const char SQL_ACCOUNT_KEYS[];       /* account; id, thumbprint, algorithm */
-extern const char SQL_ACCOUNT_LOGIN[]; /* account, thumbprint; spki, state, expires, path, tsg */
+extern const char SQL_ACCOUNT_CHANGE[]; /* state, expires, networks, id; NULL: as it is */
+extern const char SQL_ACCOUNT_USED[];   /* when, id */
+extern const char SQL_ACCOUNT_DELETE[]; /* id */
+extern const char SQL_ACCOUNT_LOGIN[];  /* account, thumbprint; spki, state, expires, path, tsg,
+                                           networks, key's expires */
+
+/* keys of accounts.  Columns: id, thumbprint, algorithm, created, expires, last used */
+extern const char SQL_ACCOUNT_KEY_INSERT[];  /* id, account, thumbprint, spki, algorithm, created,
+                                                expires */
+extern const char SQL_ACCOUNT_KEYS[];        /* account */
+extern const char SQL_ACCOUNT_KEYS_COUNT[];  /* account */
+extern const char SQL_ACCOUNT_KEYS_EXPIRE[]; /* account, now */
+extern const char SQL_ACCOUNT_KEYS_DROP[];   /* account */
+extern const char SQL_ACCOUNT_KEY_DELETE[];  /* account, id */
+extern const char SQL_ACCOUNT_KEY_END[];     /* when, account, id, when: only what lasts longer */
+extern const char SQL_ACCOUNT_KEY_USED[];    /* when, thumbprint */
+
+extern const char SQL_PRINCIPAL_ROLES_DROP[], SQL_PRINCIPAL_TEAMS_DROP[],
+        SQL_PRINCIPAL_PROJECTS_DROP[]; /* account */
+
+/* enrollments */
+extern const char SQL_ENROLLMENT_INSERT[];  /* id, account, hash, created, expires, key's days,
+                                               attempts */
+extern const char SQL_ENROLLMENT_LIST[];    /* account, now, limit; id, created, expires */
+extern const char SQL_ENROLLMENT_FIND[];    /* id, now; hash, key's days, account id, path, tsg,
+                                               networks, state, expires */
+extern const char SQL_ENROLLMENT_GUESSED[]; /* id */
+extern const char SQL_ENROLLMENT_USE[];     /* id, now */
+extern const char SQL_ENROLLMENT_DELETE[];  /* account, id */
+extern const char SQL_ENROLLMENT_DROP[];    /* account */
+extern const char SQL_ENROLLMENT_EXPIRE[];  /* now */
+extern const char SQL_ENROLLMENT_COUNT[];   /* account */
 
 /* tokens, and assertions that were used */
-extern const char SQL_TOKEN_INSERT[];  /* hash, account, thumbprint, issued, expires */
-extern const char SQL_TOKEN_BY_HASH[]; /* hash; account id, path, tsg, thumbprint, expires, state,
-                                          account expires */
-extern const char SQL_TOKEN_EXPIRE[];  /* now */
-extern const char SQL_TOKEN_DROP[];    /* account */
+extern const char SQL_TOKEN_INSERT[];   /* hash, account, thumbprint, issued, expires */
+extern const char SQL_TOKEN_BY_HASH[];  /* hash; account id, path, tsg, thumbprint, expires, state,
+                                           account's expires, key's expires,
+                                           networks */
+extern const char SQL_TOKEN_EXPIRE[];   /* now */
+extern const char SQL_TOKEN_DROP[];     /* account */
+extern const char SQL_TOKEN_DROP_KEY[]; /* account, account, key's id */
 extern const char SQL_ASSERTION_INSERT[]; /* account, jti, expires */
 extern const char SQL_ASSERTION_EXPIRE[]; /* now */
+extern const char SQL_ASSERTION_DROP[];   /* account */
 
 /* keys.  Columns: see the constant KEY_COLUMNS in queries.c */
 extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, description, created, not
