@@ -8,11 +8,11 @@
 #include <stdint.h>
 
 #include "lib/buf.h"
+#include "lib/credential.h"
 #include "lib/error.h"
 #include "lib/id.h"
 #include "lib/sign.h"
 #include "sidecar/config.h"
-#include "sidecar/credential.h"
 #include "sidecar/keys.h"
 
 #define SIGN_BATCH_MAX 64
