@@ -31,6 +31,7 @@
 #include "lib/log.h"
 #include "lib/supervisor.h"
 #include "lib/worker.h"
+#include "service/guard.h"
 #include "service/listen.h"
 #include "service/metrics.h"
 #include "service/problem.h"
@@ -38,9 +39,8 @@
 #include "service/route.h"
 #include "service/tls.h"
 
-#define HEADERS_MAX (16 * 1024)
 #define BODY_READ_MAX                                                                              \
-        (512 * 1024)   /* above it evhttp itself answers 413; routes have limits of their own */
+        (512 * 1024)   /* above it the guard answers 413; routes have limits of their own */
 #define LARGE_MAX    8 /* bodies above it that are in memory at once */
 #define QUEUE_MAX    4096
 #define STOP_SECONDS 10
@@ -75,6 +75,7 @@ struct Loop {
 typedef struct Connection {
         Loop *loop;
         struct bufferevent *bev;
+        Guard guard;
         bool large; /* holds one of large_left */
 } Connection;
 
@@ -111,6 +112,7 @@ static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int id
                 return;
         l = c->loop;
         large_give(l->server, &c->large);
+        guard_done(&c->guard);
         free(c);
         l->connections--;
         if (l->listener && !l->stopping && l->connections < connections_max(l))
@@ -179,19 +181,29 @@ static bool large_take(Server *s) {
         return false;
 }
 
-/* Before evhttp sees the bytes: the callback's argument is its connection. */
-static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg) {
+/* The callback's argument is evhttp's connection. */
+static void look_for_message(Connection *c, struct evbuffer *in) {
         struct evhttp_connection *http = NULL;
-        Connection *c = arg;
         Server *s = c->loop->server;
 
-        if (info->n_added == 0 || c->large || !begins_message(c, in))
+        if (c->large || c->guard.busy || c->guard.refused || !begins_message(c, in))
                 return;
         bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **) &http);
         if (!http || !large_take(s))
                 return;
         c->large = true;
         evhttp_connection_set_max_body_size(http, (ssize_t) s->service->config.message_max);
+}
+
+/* Before evhttp sees the bytes. */
+static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg) {
+        Connection *c = arg;
+
+        if (info->n_added == 0)
+                return;
+        look_for_message(c, in);
+        guard_input(&c->guard, in, info->n_added,
+                    c->large ? c->loop->server->service->config.message_max : BODY_READ_MAX);
 }
 
 static Connection *connection_of(struct evhttp_connection *http) {
@@ -232,6 +244,8 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg) {
                 abort();
         bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
         c->bev = bev;
+        if (guard_init(&c->guard, l->server->service, bev, base) < 0)
+                abort();
         if (!evbuffer_add_cb(bufferevent_get_input(bev), on_input, c))
                 abort();
         return bev;
@@ -264,7 +278,11 @@ static void on_close(struct evhttp_connection *connection, void *arg) {
 
 /* The reply is out. */
 static void on_sent(struct evhttp_request *http, void *arg) {
-        evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+        struct evhttp_connection *connection = evhttp_request_get_connection(http);
+
+        if (!guard_end(&connection_of(connection)->guard))
+                evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
+        evhttp_connection_set_closecb(connection, NULL, NULL);
         exchange_free(arg);
 }
 
@@ -440,6 +458,17 @@ static void take_connection(Request *req, struct evhttp_request *http) {
         req->has_client_key = tls_client_key(ssl, req->client_key);
 }
 
+static int check_rate(Request *req) {
+        unsigned seconds = rates_request_by_address(req->service->rates, req->address);
+
+        if (seconds == 0)
+                return 0;
+        error_set_rule(&req->error, -CSIGN_E_RATE_LIMITED, "address-rate",
+                       "too many requests come from %s", req->address);
+        req->error.retry_after = seconds;
+        return -CSIGN_E_RATE_LIMITED;
+}
+
 /* All that a worker needs, copied out of evhttp.  A failure is left in req->error. */
 static void take_request(Request *req, struct evhttp_request *http) {
         const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
@@ -449,6 +478,8 @@ static void take_request(Request *req, struct evhttp_request *http) {
 
         take_connection(req, http);
         take_headers(req, http);
+        if (check_rate(req) < 0)
+                return;
 
         r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
         if (r == -EOPNOTSUPP)
@@ -496,6 +527,7 @@ static void on_request(struct evhttp_request *http, void *arg) {
         l->exchanges++;
 
         evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_close, x);
+        guard_begin(&connection_of(evhttp_request_get_connection(http))->guard);
         take_large(x);
         take_request(&x->request, http);
         submit(x);
@@ -567,7 +599,7 @@ static int loop_init(Loop *l, Server *s, Error *e) {
 
         evhttp_set_bevcb(l->http, new_connection, l);
         evhttp_set_gencb(l->http, on_request, l);
-        evhttp_set_max_headers_size(l->http, HEADERS_MAX);
+        evhttp_set_max_headers_size(l->http, HEAD_MAX);
         evhttp_set_max_body_size(l->http, BODY_READ_MAX);
         evhttp_set_timeout_tv(l->http, &idle);
         evhttp_set_default_content_type(l->http, NULL);

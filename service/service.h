@@ -11,6 +11,7 @@
 #include "service/failures.h"
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
+#include "service/rates.h"
 #include "service/ready.h"
 
 typedef struct Service {
@@ -24,6 +25,7 @@ typedef struct Service {
         Destroyer *destroyer;
         Failures *failures;
         Ready *ready;
+        Rates *rates;
 } Service;
 
 /* Takes over config, also on failure.  The database must be there: -ENOENT says to run init. */

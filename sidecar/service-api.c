@@ -420,9 +420,12 @@ static int post_message(ServiceApi *s, const HttpRequest *req, const atomic_bool
         return call_until_answered(s, &one, stop, answer, e);
 }
 
-/* The service's HTTP server refuses a large body on its own, in no words of ours and before it was
- * read, also when it does not take our token.  Another question gets a better answer, or mends it.
- */
+static bool is_unread(int r, const Error *e) {
+        return r == -CSIGN_E_TOO_LARGE && strcmp(e->rule, "body-unread") == 0;
+}
+
+/* The service refuses a large body before it was read, also when it does not take our token.
+ * Another question gets a better answer, or mends it. */
 static int post_message_again(ServiceApi *s, const HttpRequest *req, const atomic_bool *stop,
                               HttpResponse *answer, uint64_t deadline, Error *e) {
         WhoAmI who;
@@ -433,7 +436,7 @@ static int post_message_again(ServiceApi *s, const HttpRequest *req, const atomi
         r = service_whoami(s, time_left(deadline), &who, e);
         if (r >= 0)
                 r = post_message(s, req, stop, answer, deadline, e);
-        if (r >= 0 || answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
+        if (r >= 0 || !is_unread(r, e))
                 return r;
         return error_set(e, -CSIGN_E_TOO_LARGE,
                          "the service does not take a message of %zu bytes: its limit is lower "
@@ -444,10 +447,13 @@ static int post_message_again(ServiceApi *s, const HttpRequest *req, const atomi
 static int exchange_message(ServiceApi *s, const HttpRequest *req, SignItem *item,
                             const atomic_bool *stop, uint64_t deadline, Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
+        Error why = {};
         int r;
 
-        r = post_message(s, req, stop, &answer, deadline, e);
-        if (r < 0 && answer.status == 413 && r != -CSIGN_E_TOO_LARGE)
+        r = post_message(s, req, stop, &answer, deadline, &why);
+        if (r < 0)
+                *e = why;
+        if (r < 0 && is_unread(r, &why))
                 r = post_message_again(s, req, stop, &answer, deadline, e);
         return r < 0 ? r : service_parse_signature(answer.body.data, answer.body.len, item, e);
 }

@@ -655,7 +655,7 @@ def test_a_taken_name_is_said_so(service, client, body):
     ("GET", "/v1/keys?prefix=a%00b", None, 400, "BadRequest"), ("GET", "/v1/keys/resolve", None, 400, "BadRequest"),
     ("GET", "/v1/audit/records?after=x", None, 400, "BadRequest"), ("GET", "/v1/accounts/acc_nope", None, 404, "NotFound"),
     ("GET", "/v1/nothing", None, 404, "NotFound"), ("GET", "/v1/keys/", None, 404, "NotFound"),
-    ("GET", "/v1/keys/a/b/c", None, 404, "NotFound"), ("GET", "//v1/keys", None, 404, "NotFound"),
+    ("GET", "/v1/keys/a/b/c", None, 404, "NotFound"), ("GET", "//v1/keys", None, 400, "BadRequest"),
     ("DELETE", "/v1/keys", None, 405, "BadRequest"), ("PUT", "/v1/whoami", None, 405, "BadRequest"),
     ("GET", "/v1/signatures", None, 405, "BadRequest"), ("OPTIONS", "/v1/keys", None, 405, "BadRequest"),
 ], ids=lambda v: str(v)[:40])
@@ -671,11 +671,9 @@ def test_bodies_have_limits(service, client, release):
     assert len(batch) > 256 * 1024
     check_problem(client.api("POST", "/v1/signatures", batch), 413, "TooLarge")
     check_problem(client.api("GET", "/v1/whoami", "{}"), 413, "TooLarge")
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        assert client.api("POST", "/v1/keys", "x" * 1_000_000)[0] == 413
+    check_problem(client.api("POST", "/v1/keys", "x" * 1_000_000), 413, "TooLarge")
     client.close()
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        assert client.send("GET", "/v1/whoami", None, {"X-Long": "x" * 20000})[0] == 400
+    check_problem(client.send("GET", "/v1/whoami", None, {"X-Long": "x" * 20000}), 413, "TooLarge")
     client.close()
     assert client.api("GET", "/v1/whoami")[0] == 200
 
@@ -871,7 +869,7 @@ def test_an_idle_connection_is_closed(fresh_stack):
     assert idle.sock.recv(1) == b""
     slow = http.client.HTTPSConnection("localhost", stack.port, timeout=10, context=context)
     slow.connect()
-    slow.sock.sendall(b"POST /v1/oauth/token HTTP/1.1\r\nContent-Length: 100\r\n\r\nx")
+    slow.sock.sendall(b"POST /v1/oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
     assert slow.sock.recv(1) == b""
     idle.close()
     slow.close()
