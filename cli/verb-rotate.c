@@ -51,6 +51,8 @@ static int read_setup(const Grant *g, Setup *s, Error *e) {
                 { "timeout", config_string, offsetof(Setup, other) },
                 { "connections", config_string, offsetof(Setup, other) },
                 { "message-max", config_string, offsetof(Setup, other) },
+                { "state-directory", config_string, offsetof(Setup, other) },
+                { "journal-max", config_string, offsetof(Setup, other) },
         };
         _cleanup_(config_closep) ConfigFile *f = NULL;
         int r;

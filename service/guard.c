@@ -197,6 +197,10 @@ void guard_begin(Guard *g) {
         g->busy = true;
 }
 
+bool guard_has_excess(const Guard *g) {
+        return g->head.excess;
+}
+
 bool guard_end(Guard *g) {
         bool excess = g->head.excess;
 

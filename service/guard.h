@@ -37,6 +37,9 @@ void guard_input(Guard *g, struct evbuffer *in, size_t n_new, size_t body_max);
 
 void guard_begin(Guard *g); /* the request goes to its handler */
 
+/* Whether the client sent more before it had its reply. */
+bool guard_has_excess(const Guard *g);
+
 /* Its reply is out.  false: the client had not waited for it, and what it has sent since was not
  * checked: the connection must be closed. */
 bool guard_end(Guard *g);

@@ -212,6 +212,10 @@ static Connection *connection_of(struct evhttp_connection *http) {
         return SSL_get_ex_data(ssl, connection_index);
 }
 
+static Guard *guard_of(struct evhttp_request *http) {
+        return &connection_of(evhttp_request_get_connection(http))->guard;
+}
+
 /* The body has been read, and goes with its exchange. */
 static void take_large(Exchange *x) {
         struct evhttp_connection *http = evhttp_request_get_connection(x->http);
@@ -278,11 +282,9 @@ static void on_close(struct evhttp_connection *connection, void *arg) {
 
 /* The reply is out. */
 static void on_sent(struct evhttp_request *http, void *arg) {
-        struct evhttp_connection *connection = evhttp_request_get_connection(http);
-
-        if (!guard_end(&connection_of(connection)->guard))
+        if (!guard_end(guard_of(http)))
                 evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
-        evhttp_connection_set_closecb(connection, NULL, NULL);
+        evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
         exchange_free(arg);
 }
 
@@ -308,8 +310,26 @@ static void set_headers(const Exchange *x) {
         }
         if (req->repeated)
                 evhttp_add_header(headers, "Idempotency-Replayed", "true");
-        if (x->loop->stopping)
+        if (x->loop->stopping || guard_has_excess(guard_of(x->http)))
                 evhttp_add_header(headers, "Connection", "close");
+}
+
+/* It may have a token, or a key. */
+static void wipe_reply(const void *data, size_t len, void *arg) {
+        erase((void *) data, len);
+        free((void *) data);
+}
+
+/* The reply's own bytes, so that there is no copy of them to wipe; to HEAD there is none. */
+static int add_body(Exchange *x, struct evbuffer *body) {
+        Buf *reply = &x->request.reply;
+
+        if (reply->len == 0 || evhttp_request_get_command(x->http) == EVHTTP_REQ_HEAD)
+                return 0;
+        if (evbuffer_add_reference(body, reply->data, reply->len, wipe_reply, NULL) < 0)
+                return -ENOMEM;
+        *reply = (Buf){};
+        return 0;
 }
 
 static void send_reply(Exchange *x) {
@@ -318,10 +338,9 @@ static void send_reply(Exchange *x) {
         x->sent = true;
         evhttp_request_set_on_complete_cb(x->http, on_sent, x);
         set_headers(x);
-        if (!body || evbuffer_add(body, x->request.reply.data, x->request.reply.len) < 0)
-                evhttp_send_error(x->http, 500, NULL);
-        else
-                evhttp_send_reply(x->http, x->request.status, NULL, body);
+        if (!body || add_body(x, body) < 0)
+                x->request.status = 500;
+        evhttp_send_reply(x->http, x->request.status, NULL, body);
         if (body)
                 evbuffer_free(body);
 }
@@ -527,7 +546,7 @@ static void on_request(struct evhttp_request *http, void *arg) {
         l->exchanges++;
 
         evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_close, x);
-        guard_begin(&connection_of(evhttp_request_get_connection(http))->guard);
+        guard_begin(guard_of(http));
         take_large(x);
         take_request(&x->request, http);
         submit(x);
