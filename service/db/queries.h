@@ -72,44 +72,32 @@ extern const char SQL_BINDING_DELETE[]; /* id */
 extern const char SQL_BINDINGS_COUNT[]; /* principal, principal; the most that one then has */
 extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 
-/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks,
- * last used */
+/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks, last used
+ * LOGIN gives spki, state, expires, path, tsg, networks, key's expires */
 extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires, networks */
 extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
 extern const char SQL_ACCOUNT_LIST[];   /* PATH_RANGE_ARGS, limit */
-extern const char SQL_ACCOUNT_TOUCH[];
+extern const char SQL_ACCOUNT_TOUCH[], SQL_ACCOUNT_DELETE[]; /* as SQL_KEY_TOUCH; id */
 extern const char SQL_ACCOUNT_CHANGE[]; /* state, expires, networks, id; NULL: as it is */
-extern const char SQL_ACCOUNT_USED[];   /* when, id */
-extern const char SQL_ACCOUNT_DELETE[]; /* id */
-extern const char SQL_ACCOUNT_LOGIN[];  /* account, thumbprint; spki, state, expires, path, tsg,
-                                           networks, key's expires */
-
-/* keys of accounts.  Columns: id, thumbprint, algorithm, created, expires, last used */
-extern const char SQL_ACCOUNT_KEY_INSERT[];  /* id, account, thumbprint, spki, algorithm, created,
-                                                expires */
-extern const char SQL_ACCOUNT_KEYS[];        /* account */
-extern const char SQL_ACCOUNT_KEYS_COUNT[];  /* account */
-extern const char SQL_ACCOUNT_KEYS_EXPIRE[]; /* account, now */
-extern const char SQL_ACCOUNT_KEYS_DROP[];   /* account */
-extern const char SQL_ACCOUNT_KEY_DELETE[];  /* account, id */
-extern const char SQL_ACCOUNT_KEY_END[];     /* when, account, id, when: only what lasts longer */
-extern const char SQL_ACCOUNT_KEY_USED[];    /* when, thumbprint */
-
+extern const char SQL_ACCOUNT_USED[], SQL_ACCOUNT_KEY_USED[]; /* when, and id or thumbprint */
+extern const char SQL_ACCOUNT_LOGIN[];                        /* account, thumbprint */
 extern const char SQL_PRINCIPAL_ROLES_DROP[], SQL_PRINCIPAL_TEAMS_DROP[],
         SQL_PRINCIPAL_PROJECTS_DROP[]; /* account */
 
-/* enrollments */
-extern const char SQL_ENROLLMENT_INSERT[];  /* id, account, hash, created, expires, key's days,
-                                               attempts */
-extern const char SQL_ENROLLMENT_LIST[];    /* account, now, limit; id, created, expires */
-extern const char SQL_ENROLLMENT_FIND[];    /* id, now; hash, key's days, account id, path, tsg,
-                                               networks, state, expires */
-extern const char SQL_ENROLLMENT_GUESSED[]; /* id */
-extern const char SQL_ENROLLMENT_USE[];     /* id, now */
-extern const char SQL_ENROLLMENT_DELETE[];  /* account, id */
-extern const char SQL_ENROLLMENT_DROP[];    /* account */
-extern const char SQL_ENROLLMENT_EXPIRE[];  /* now */
-extern const char SQL_ENROLLMENT_COUNT[];   /* account */
+/* keys of accounts.  Columns: id, thumbprint, algorithm, created, expires, last used
+ * INSERT: id, account, thumbprint, spki, algorithm, created, expires.  END: when, account, id, when
+ * DELETE: account, id.  EXPIRE: account, now.  The others: account */
+extern const char SQL_ACCOUNT_KEY_INSERT[], SQL_ACCOUNT_KEY_END[], SQL_ACCOUNT_KEY_DELETE[],
+        SQL_ACCOUNT_KEYS_EXPIRE[], SQL_ACCOUNT_KEYS[], SQL_ACCOUNT_KEYS_COUNT[],
+        SQL_ACCOUNT_KEYS_DROP[];
+
+/* enrollments.  INSERT: id, account, hash, created, expires, key's days, attempts
+ * LIST: account, now, limit; id, created, expires.  FIND, USE: id, now; FIND gives hash, key's
+ * days, account's id, path, tsg, networks, state, expires.  GUESSED: id.  DELETE: account, id
+ * EXPIRE: now.  DROP, COUNT: account */
+extern const char SQL_ENROLLMENT_INSERT[], SQL_ENROLLMENT_LIST[], SQL_ENROLLMENT_FIND[],
+        SQL_ENROLLMENT_USE[], SQL_ENROLLMENT_GUESSED[], SQL_ENROLLMENT_DELETE[],
+        SQL_ENROLLMENT_EXPIRE[], SQL_ENROLLMENT_DROP[], SQL_ENROLLMENT_COUNT[];
 
 /* tokens, and assertions that were used */
 extern const char SQL_TOKEN_INSERT[];   /* hash, account, thumbprint, issued, expires */

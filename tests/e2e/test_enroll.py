@@ -170,7 +170,7 @@ def test_without_an_account_there_is_nothing_to_rotate(stack, empty_sidecar):
 
 @pytest.mark.root
 def test_root_rotates_what_belongs_to_the_sidecars_user(stack, name):
-    sidecar = stack.add_sidecar(f"enr-{os.urandom(4).hex()}", uid=STRANGER_UID)
+    sidecar = stack.add_sidecar(f"enr-{os.urandom(4).hex()}", grant="machine", uid=STRANGER_UID)
     code = code_for(stack, name)["code"]
     enroll(stack, sidecar, code)
     key = sidecar.config / "credential.key"

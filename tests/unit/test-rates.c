@@ -53,6 +53,20 @@ static void who_names_a_client_id_locks_out_no_address_but_the_own(void **state)
         rates_free(l);
 }
 
+static void names_seldom_share_a_rate(void **state) {
+        Rates *l = rates_new(&(RateSettings){ .per_principal = 1 });
+        unsigned waits = 0;
+
+        for (unsigned i = 0; i < 1000; i++) {
+                char id[64];
+
+                snprintf(id, sizeof(id), "acc_aaaaaaaaaaaaaaaaaaaaaa%04u", i);
+                waits += rates_request_by_principal(l, id) > 0;
+        }
+        assert_in_range(waits, 0, 10);
+        rates_free(l);
+}
+
 static void zero_is_no_limit(void **state) {
         Rates *l = rates_new(&(RateSettings){});
 
@@ -81,6 +95,7 @@ int main(void) {
                 cmocka_unit_test(a_rate_has_a_burst_and_then_a_wait),
                 cmocka_unit_test(an_ipv6_address_stands_for_its_network),
                 cmocka_unit_test(who_names_a_client_id_locks_out_no_address_but_the_own),
+                cmocka_unit_test(names_seldom_share_a_rate),
                 cmocka_unit_test(zero_is_no_limit),
                 cmocka_unit_test(connections_are_counted_and_given_back),
         };
