@@ -35,6 +35,7 @@
 #include "service/listen.h"
 #include "service/metrics.h"
 #include "service/problem.h"
+#include "service/reply.h"
 #include "service/revision.h"
 #include "service/route.h"
 #include "service/tls.h"
@@ -314,31 +315,13 @@ static void set_headers(const Exchange *x) {
                 evhttp_add_header(headers, "Connection", "close");
 }
 
-/* It may have a token, or a key. */
-static void wipe_reply(const void *data, size_t len, void *arg) {
-        erase((void *) data, len);
-        free((void *) data);
-}
-
-/* The reply's own bytes, so that there is no copy of them to wipe; to HEAD there is none. */
-static int add_body(Exchange *x, struct evbuffer *body) {
-        Buf *reply = &x->request.reply;
-
-        if (reply->len == 0 || evhttp_request_get_command(x->http) == EVHTTP_REQ_HEAD)
-                return 0;
-        if (evbuffer_add_reference(body, reply->data, reply->len, wipe_reply, NULL) < 0)
-                return -ENOMEM;
-        *reply = (Buf){};
-        return 0;
-}
-
 static void send_reply(Exchange *x) {
         struct evbuffer *body = evbuffer_new();
 
         x->sent = true;
         evhttp_request_set_on_complete_cb(x->http, on_sent, x);
         set_headers(x);
-        if (!body || add_body(x, body) < 0)
+        if (!body || reply_body(&x->request, evhttp_request_get_command(x->http), body) < 0)
                 x->request.status = 500;
         evhttp_send_reply(x->http, x->request.status, NULL, body);
         if (body)

@@ -73,16 +73,14 @@ extern const char SQL_BINDINGS_COUNT[]; /* principal, principal; the most that o
 extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 
 /* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks, last used
- * LOGIN gives spki, state, expires, path, tsg, networks, key's expires */
-extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires, networks */
-extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
-extern const char SQL_ACCOUNT_LIST[];   /* PATH_RANGE_ARGS, limit */
-extern const char SQL_ACCOUNT_TOUCH[], SQL_ACCOUNT_DELETE[]; /* as SQL_KEY_TOUCH; id */
-extern const char SQL_ACCOUNT_CHANGE[]; /* state, expires, networks, id; NULL: as it is */
-extern const char SQL_ACCOUNT_USED[], SQL_ACCOUNT_KEY_USED[]; /* when, and id or thumbprint */
-extern const char SQL_ACCOUNT_LOGIN[];                        /* account, thumbprint */
-extern const char SQL_PRINCIPAL_ROLES_DROP[], SQL_PRINCIPAL_TEAMS_DROP[],
-        SQL_PRINCIPAL_PROJECTS_DROP[]; /* account */
+ * INSERT: id, tsg, name, path, created, expires, networks.  BY_ID: scope, id.  LIST:
+ * PATH_RANGE_ARGS, limit.  CHANGE: state, expires, networks, id; NULL: as it is.  DELETE: id.
+ * LOGIN: account, thumbprint; spki, state, expires, path, tsg, networks, key's expires.  USED:
+ * when, id or thumbprint PRINCIPAL_...: account */
+extern const char SQL_ACCOUNT_INSERT[], SQL_ACCOUNT_BY_ID[], SQL_ACCOUNT_LIST[],
+        SQL_ACCOUNT_TOUCH[], SQL_ACCOUNT_DELETE[], SQL_ACCOUNT_CHANGE[], SQL_ACCOUNT_USED[],
+        SQL_ACCOUNT_KEY_USED[], SQL_ACCOUNT_LOGIN[], SQL_PRINCIPAL_ROLES_DROP[],
+        SQL_PRINCIPAL_TEAMS_DROP[], SQL_PRINCIPAL_PROJECTS_DROP[];
 
 /* keys of accounts.  Columns: id, thumbprint, algorithm, created, expires, last used
  * INSERT: id, account, thumbprint, spki, algorithm, created, expires.  END: when, account, id, when
@@ -91,10 +89,7 @@ extern const char SQL_ACCOUNT_KEY_INSERT[], SQL_ACCOUNT_KEY_END[], SQL_ACCOUNT_K
         SQL_ACCOUNT_KEYS_EXPIRE[], SQL_ACCOUNT_KEYS[], SQL_ACCOUNT_KEYS_COUNT[],
         SQL_ACCOUNT_KEYS_DROP[];
 
-/* enrollments.  INSERT: id, account, hash, created, expires, key's days, attempts
- * LIST: account, now, limit; id, created, expires.  FIND, USE: id, now; FIND gives hash, key's
- * days, account's id, path, tsg, networks, state, expires.  GUESSED: id.  DELETE: account, id
- * EXPIRE: now.  DROP, COUNT: account */
+/* enrollments: their values are in service/enrollments.c */
 extern const char SQL_ENROLLMENT_INSERT[], SQL_ENROLLMENT_LIST[], SQL_ENROLLMENT_FIND[],
         SQL_ENROLLMENT_USE[], SQL_ENROLLMENT_GUESSED[], SQL_ENROLLMENT_DELETE[],
         SQL_ENROLLMENT_EXPIRE[], SQL_ENROLLMENT_DROP[], SQL_ENROLLMENT_COUNT[];
