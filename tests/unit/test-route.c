@@ -38,6 +38,8 @@ static void each_route_is_found_by_its_own_path(void **state) {
 static void only_these_need_no_authentication(void **state) {
         static const char *const open[] = {
                 "/healthz",
+                "/readyz",
+                "/v1/openapi.yaml",
                 "/metrics",
                 "/.well-known/oauth-authorization-server",
                 "/v1/oauth/token",
