@@ -20,9 +20,9 @@ static const struct {
         bool brief;
 } sections[] = {
         { "Sign, by way of this machine's sidecar:",
-          { &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify, &verb_history,
-            &verb_ref, &verb_cert, &verb_run, &verb_openssl_conf, &verb_setup, &verb_policy,
-            &verb_doctor } },
+          { &verb_enroll, &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify,
+            &verb_history, &verb_ref, &verb_cert, &verb_run, &verb_openssl_conf, &verb_setup,
+            &verb_policy, &verb_doctor } },
         { "Sign with a tool that wants a key file: it gets a URI, and is verified:",
           { &verb_osslsigncode, &verb_sbsign, &verb_sign_file, &verb_evmctl, &verb_rauc,
             &verb_mkimage },
@@ -52,7 +52,7 @@ static void help_names(FILE *stream, const Verb *const verbs[]) {
 /* Fits a screen of 80 x 24; a test counts. */
 static void help(FILE *stream) {
         (void) fputs("Usage: csign VERB [OPTIONS]   (csign VERB --help shows options and an "
-                     "example)\n\n",
+                     "example)\n",
                      stream);
         for (size_t s = 0; s < ELEMENTSOF(sections); s++) {
                 (void) fprintf(stream, "%s\n", sections[s].title);

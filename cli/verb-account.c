@@ -8,14 +8,13 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include <openssl/ec.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
-
 #include "cli/ask-service.h"
 #include "cli/cli.h"
+#include "cli/confirm.h"
 #include "cli/output.h"
-#include "lib/alg.h"
+#include "cli/pair.h"
+#include "cli/verb-account.h"
+#include "lib/config.h"
 #include "lib/file.h"
 #include "lib/id.h"
 #include "lib/key-uri.h"
@@ -23,47 +22,6 @@
 
 static const char *arg_algorithm = "P-256", *arg_key_out;
 static uint64_t arg_validity_days;
-
-/* ---- the key pair ---- */
-
-static int pair_generate(EVP_PKEY **ret, Error *e) {
-        const KeyAlg *alg = key_alg_by_name(arg_algorithm);
-
-        if (strcasecmp(arg_algorithm, "Ed25519") == 0)
-                *ret = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        else if (!alg)
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "--algorithm: there is no '%s'",
-                                 arg_algorithm);
-        else
-                *ret = alg->group ? EVP_EC_gen(alg->group) : EVP_RSA_gen(alg->bits);
-        return *ret ? 0 : error_set(e, -EIO, "cannot make a key pair of %s", arg_algorithm);
-}
-
-/* The private half, to a file that nobody else reads and that was not there before. */
-static int pair_save(const EVP_PKEY *pkey, Error *e) {
-        _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_secmem());
-        char *text;
-        long len;
-        int r;
-
-        if (!bio || !PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL))
-                return error_set(e, -EIO, "cannot encode the private key");
-        len = BIO_get_mem_data(bio, &text);
-        r = file_create(arg_key_out, text, (size_t) len, 0600, e);
-        erase(text, (size_t) len);
-        return r;
-}
-
-static int pair_public(EVP_PKEY *pkey, Buf *ret) {
-        _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
-        char *text;
-        long len;
-
-        if (!bio || !PEM_write_bio_PUBKEY(bio, pkey))
-                return -ENOMEM;
-        len = BIO_get_mem_data(bio, &text);
-        return buf_append(ret, text, (size_t) len);
-}
 
 /* ---- create ---- */
 
@@ -90,14 +48,14 @@ static int account_create(char *args[], size_t n, Error *e) {
         r = path_normalize(args[0], path, e);
         if (r < 0)
                 return r;
-        r = pair_generate(&pkey, e);
+        r = pair_generate(arg_algorithm, &pkey, e);
         if (r < 0)
                 return r;
         r = pair_public(pkey, &public_key);
         if (r < 0)
                 return r;
         /* First the file: an account whose key is lost would be of no use. */
-        r = pair_save(pkey, e);
+        r = pair_save(pkey, arg_key_out, e);
         if (r < 0)
                 return r;
         r = account_register(path, buf_str(&public_key), &account, e);
@@ -204,6 +162,7 @@ static int account_show(char *args[], size_t n, Error *e) {
                 { "State", "state", COLUMN_STATE },
                 { "Created", "created" },
                 { "Expires", "expires" },
+                { "Last used", "last_used" },
         };
         static const Column keys[] = {
                 { "KEY", "id" },
@@ -286,11 +245,304 @@ static const Verb verb_account_disable = {
         .run = account_disable,
 };
 
+/* ---- change ---- */
+
+static const char *arg_networks;
+
+static int add_network(const char *item, void *userdata, Error *e) {
+        return json_array_append_new(userdata, json_string(item)) < 0 ? -ENOMEM : 0;
+}
+
+/* "any" is no list. */
+static int networks_json(const char *list, json_t **ret, Error *e) {
+        _cleanup_(json_decrefp) json_t *networks = json_array();
+        int r = 0;
+
+        if (strcmp(list, "any") != 0)
+                r = config_each(list, add_network, networks, e);
+        if (r >= 0)
+                *ret = TAKE(networks);
+        return r;
+}
+
+static int account_change(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *body = json_object(), *account = NULL, *networks = NULL;
+        _cleanup_(admin_closep) Admin *a = NULL;
+        int r = 0;
+
+        if (arg_networks)
+                r = networks_json(arg_networks, &networks, e);
+        if (r < 0)
+                return r;
+        if (networks)
+                (void) json_object_set(body, "networks", networks);
+        if (arg_validity_days)
+                (void) json_object_set_new(body, "validity_days",
+                                           json_integer((json_int_t) arg_validity_days));
+        if (json_object_size(body) == 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "nothing to change: give --networks or --validity-days");
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_call(a, args[0], "PATCH", body, &account, e);
+        if (r < 0)
+                return r;
+        output_result(account, "Account %s is changed; it expires on %s.",
+                      json_text_at(account, "path"), json_text_at(account, "expires"));
+        return 0;
+}
+
+static const Option account_change_options[] = {
+        { "networks", "LIST", "where it may come from: CIDR, CIDR ..., or any", &arg_networks },
+        { "validity-days", "N", "until it expires, from now on", &arg_validity_days,
+          OPTION_NUMBER },
+};
+
+static const Verb verb_account_change = {
+        .name = "account change",
+        .args = "PATH|ID",
+        .help = "other networks, another validity",
+        .example = "csign account change acme/mobile/ci --networks 192.0.2.0/24,2001:db8::/32",
+        OPTIONS(account_change_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_change,
+};
+
+/* ---- delete ---- */
+
+static bool arg_yes;
+
+static int account_delete(char *args[], size_t n, Error *e) {
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(json_decrefp) json_t *account = NULL, *deleted = NULL;
+        char sentence[PATH_MAX_LEN + 80];
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_call(a, args[0], "GET", NULL, &account, e);
+        if (r < 0)
+                return r;
+        snprintf(sentence, sizeof(sentence), "Account %s is deleted with its keys, for good.",
+                 json_text_at(account, "path"));
+        r = confirm(sentence, arg_yes, e);
+        if (r >= 0)
+                r = account_call(a, json_text_at(account, "id"), "DELETE", NULL, &deleted, e);
+        if (r < 0)
+                return r;
+        output_result(deleted, "Deleted account %s.", json_text_at(deleted, "path"));
+        return 0;
+}
+
+static const Option account_delete_options[] = {
+        { "yes", NULL, "do not ask", &arg_yes, OPTION_SWITCH },
+};
+
+static const Verb verb_account_delete = {
+        .name = "account delete",
+        .args = "PATH|ID",
+        .help = "for good, at once; the log keeps its name",
+        .example = "csign account delete acme/mobile/ci --yes",
+        OPTIONS(account_delete_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_delete,
+};
+
+/* ---- keys ---- */
+
+static const char *arg_public_key;
+
+static int account_keys(char *args[], size_t n, Error *e) {
+        static const Column columns[] = {
+                { "KEY", "id" },          { "ALGORITHM", "algorithm" }, { "CREATED", "created" },
+                { "EXPIRES", "expires" }, { "LAST USED", "last_used" },
+        };
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(json_decrefp) json_t *account = NULL;
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_call(a, args[0], "GET", NULL, &account, e);
+        if (r < 0)
+                return r;
+        output_list(json_object_get(account, "keys"), columns, ELEMENTSOF(columns), "No key.");
+        return 0;
+}
+
+static int account_key_call(const char *name, const char *method, const char *key,
+                            const json_t *body, json_t **ret, Error *e) {
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(buf_done) Buf id = {}, path = {};
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_find_id(a, name, &id, e);
+        if (r >= 0)
+                r = admin_path(&path, "/v1/accounts/%s/keys", buf_str(&id));
+        if (r >= 0 && key)
+                r = admin_path(&path, "/%s", key);
+        return r < 0 ? r : admin_call(a, method, buf_str(&path), body, ret, e);
+}
+
+static int account_key_add(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *body = NULL, *key = NULL;
+        _cleanup_(buf_done) Buf pem = {};
+        int r;
+
+        r = file_read(arg_public_key, FILE_ANY, &pem, e);
+        if (r < 0)
+                return r;
+        body = json_pack("{s:s}", "public_key", buf_str(&pem));
+        if (!body)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "%s: holds no public key in PEM",
+                                 arg_public_key);
+        if (arg_validity_days)
+                (void) json_object_set_new(body, "validity_days",
+                                           json_integer((json_int_t) arg_validity_days));
+        r = account_key_call(args[0], "POST", NULL, body, &key, e);
+        if (r < 0)
+                return r;
+        output_result(key, "Added key %s; it expires on %s.", json_text_at(key, "id"),
+                      json_text_at(key, "expires"));
+        return 0;
+}
+
+static int account_key_remove(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *key = NULL;
+        int r;
+
+        r = confirm("What logs in with this key is locked out at once.", arg_yes, e);
+        if (r >= 0)
+                r = account_key_call(args[0], "DELETE", args[1], NULL, &key, e);
+        if (r < 0)
+                return r;
+        output_result(key, "Removed key %s.", json_text_at(key, "id"));
+        return 0;
+}
+
+static const Option account_key_add_options[] = {
+        { "public-key", "FILE", "PEM, BEGIN PUBLIC KEY", &arg_public_key, .required = true },
+        { "validity-days", "N", "until it expires (default 365)", &arg_validity_days,
+          OPTION_NUMBER },
+};
+
+static const Verb verb_account_keys = {
+        .name = "account keys",
+        .args = "PATH|ID",
+        .help = "its keys, and when each was used",
+        .example = "csign account keys acme/mobile/ci",
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_keys,
+};
+
+static const Verb verb_account_key_add = {
+        .name = "account key-add",
+        .args = "PATH|ID --public-key FILE",
+        .help = "another key, beside those it has",
+        .example = "csign account key-add acme/mobile/ci --public-key new.pub",
+        OPTIONS(account_key_add_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_key_add,
+};
+
+static const Verb verb_account_key_remove = {
+        .name = "account key-remove",
+        .args = "PATH|ID KEY",
+        .help = "ends one of its keys, and its tokens",
+        .example = "csign account key-remove acme/mobile/ci ack_... --yes",
+        OPTIONS(account_delete_options),
+        .min_args = 2,
+        .max_args = 2,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_key_remove,
+};
+
+/* ---- enroll ---- */
+
+static uint64_t arg_expires_in;
+
+/* The account, which is made if there is none at this path. */
+static int account_for_code(Admin *a, const char *name, Buf *ret_id, Error *e) {
+        _cleanup_(json_decrefp) json_t *account = NULL, *body = NULL;
+        char path[PATH_MAX_LEN];
+        int r;
+
+        r = account_find_id(a, name, ret_id, e);
+        if (r != -CSIGN_E_NOT_FOUND || id_is_valid(name, "acc"))
+                return r;
+        *e = (Error){};
+        r = path_normalize(name, path, e);
+        if (r < 0)
+                return r;
+        body = json_pack("{s:s}", "path", path);
+        r = admin_call(a, "POST", "/v1/accounts", body, &account, e);
+        return r < 0 ? r : buf_append_str(ret_id, json_text_at(account, "id"));
+}
+
+static int account_enroll_code(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *body = json_object(), *enrollment = NULL;
+        _cleanup_(buf_done) Buf id = {}, path = {};
+        _cleanup_(admin_closep) Admin *a = NULL;
+        int r;
+
+        if (arg_expires_in)
+                (void) json_object_set_new(body, "expires_in",
+                                           json_integer((json_int_t) arg_expires_in));
+        if (arg_validity_days)
+                (void) json_object_set_new(body, "validity_days",
+                                           json_integer((json_int_t) arg_validity_days));
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_for_code(a, args[0], &id, e);
+        if (r >= 0)
+                r = admin_path(&path, "/v1/accounts/%s/enrollments", buf_str(&id));
+        if (r >= 0)
+                r = admin_call(a, "POST", buf_str(&path), body, &enrollment, e);
+        if (r < 0)
+                return r;
+        output_result(enrollment, "%s", json_text_at(enrollment, "code"));
+        output_note("Good once, until %s, on the signing machine: csign enroll --code ...",
+                    json_text_at(enrollment, "expires"));
+        return 0;
+}
+
+static const Option account_enroll_options[] = {
+        { "expires-in", "SECONDS", "that the code is good for (default 3600)", &arg_expires_in,
+          OPTION_NUMBER },
+        { "validity-days", "N", "of the key that it brings (default 365)", &arg_validity_days,
+          OPTION_NUMBER },
+};
+
+static const Verb verb_account_enroll = {
+        .name = "account enroll",
+        .args = "PATH|ID",
+        .help = "a code for csign enroll; makes the account",
+        .example = "csign account enroll acme/mobile/ci",
+        OPTIONS(account_enroll_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_enroll_code,
+};
+
 const Verb verb_account = {
         .name = "account",
-        .args = "create|list|show|...",
-        .help = "accounts of sidecars: also enable, disable",
-        .verbs =
-                (const Verb *const[]){ &verb_account_create, &verb_account_list, &verb_account_show,
-                                       &verb_account_enable, &verb_account_disable, NULL },
+        .args = "enroll|create|list|...",
+        .help = "accounts of sidecars: also rotate, disable",
+        .verbs = (const Verb *const[]){ &verb_account_enroll, &verb_account_create,
+                                        &verb_account_list, &verb_account_show,
+                                        &verb_account_change, &verb_account_enable,
+                                        &verb_account_disable, &verb_account_delete,
+                                        &verb_account_keys, &verb_account_key_add,
+                                        &verb_account_key_remove, &verb_account_rotate, NULL },
 };

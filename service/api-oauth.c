@@ -83,7 +83,7 @@ static int check_account(const AccountLogin *login, uint64_t now, Error *e) {
                                       "account '%s' is disabled", login->path);
         if (login->expires <= now)
                 return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED, "account-state",
-                                      "account '%s' has expired", login->path);
+                                      "account '%s', or its key, has expired", login->path);
         return 0;
 }
 
@@ -109,6 +109,8 @@ static int authenticate(Request *req, const Form *form, Jwt *j, AccountLogin *lo
                 r = jwt_check_claims(j, req->service->config.issuer, now / USEC_PER_SEC, e);
         if (r >= 0)
                 r = check_account(login, now, e);
+        if (r >= 0)
+                r = policy_check_network(login->path, &login->networks, req->address, e);
         return r;
 }
 
@@ -137,6 +139,8 @@ static int insert_token(DbConn *c, void *userdata, Error *e) {
         if (r == -EEXIST)
                 return error_set_rule(e, -CSIGN_E_UNAUTHENTICATED, "assertion-replay",
                                       "this assertion (jti) was used before");
+        if (r >= 0)
+                r = account_used(c, j->iss, t->client_key, t->issued, e);
         if (r < 0)
                 return r;
         return db_exec(c, SQL_TOKEN_INSERT,

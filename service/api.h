@@ -42,6 +42,18 @@ int api_account_list(Request *req, Error *e);
 int api_account_get(Request *req, Error *e);
 int api_account_create(Request *req, Error *e);
 int api_account_change(Request *req, Error *e);
+int api_account_delete(Request *req, Error *e);
+
+int api_account_key_create(Request *req, Error *e);
+int api_account_key_delete(Request *req, Error *e);
+int api_own_key_list(Request *req, Error *e);
+int api_own_key_create(Request *req, Error *e);
+int api_own_key_end(Request *req, Error *e);
+
+int api_enrollment_list(Request *req, Error *e);
+int api_enrollment_create(Request *req, Error *e);
+int api_enrollment_delete(Request *req, Error *e);
+int api_enroll(Request *req, Error *e);
 
 int api_user_list(Request *req, Error *e);
 int api_user_get(Request *req, Error *e);

@@ -95,11 +95,17 @@ static int take_user(DbRow *row, void *userdata) {
         return 0;
 }
 
-/* Columns of SQL_TOKEN_BY_HASH.  A token lives no longer than its account. */
+static void end_with(Principal *p, uint64_t expires) {
+        if (expires < p->expires)
+                p->expires = expires;
+}
+
+/* Columns of SQL_TOKEN_BY_HASH.  A token lives no longer than its account, nor than the key that it
+ * is bound to. */
 static int take_token(DbRow *row, void *userdata) {
         Principal *p = userdata;
         const uint8_t *thumbprint;
-        uint64_t account_expires;
+        Error ignored = {};
         size_t len;
 
         take_ids(row, p);
@@ -109,12 +115,11 @@ static int take_token(DbRow *row, void *userdata) {
         memcpy(p->thumbprint, thumbprint, SHA256_SIZE);
 
         p->expires = (uint64_t) db_row_int(row, 4);
-        account_expires = (uint64_t) db_row_int(row, 6);
-        if (account_expires < p->expires)
-                p->expires = account_expires;
+        end_with(p, (uint64_t) db_row_int(row, 6));
+        end_with(p, (uint64_t) db_row_int(row, 7));
         if (strcmp(db_row_text(row, 5), "enabled") != 0)
                 p->expires = 1;
-        return 0;
+        return networks_parse(&p->networks, db_row_text(row, 8), &ignored) < 0 ? -EBADMSG : 0;
 }
 
 static int read_rows(DbConn *c, const Bearer *b, Principal *p, Error *e) {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "service/rates.h"
 
 typedef struct Config {
         char *listen;   /* as written */
@@ -19,7 +20,8 @@ typedef struct Config {
         unsigned workers;
         unsigned event_loops;
         unsigned connections_max;
-        uint64_t idle_timeout_usec;
+        RateSettings rates;
+        uint64_t idle_timeout_usec, head_timeout_usec, body_timeout_usec;
         char *public_url;          /* where certificates say that lists are; NULL: they do not */
         unsigned certificate_days; /* the longest life of a certificate of the built-in CA */
         unsigned imported_certificate_days; /* and of one of an outside CA */

@@ -71,6 +71,14 @@ static int refuse_role(const Principal *p, Right right, const char *where, Error
                               access_name(RIGHT_ACCESS(right)), where);
 }
 
+int policy_check_network(const char *account, const Networks *networks, const char *address,
+                         Error *e) {
+        if (networks_allow(networks, address))
+                return 0;
+        return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "account-network",
+                              "account '%s' may not come from %s", account, address);
+}
+
 int policy_check_right(const Principal *p, Right right, Error *e) {
         int r;
 

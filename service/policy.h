@@ -15,6 +15,11 @@
 #include "service/principal.h"
 #include "service/rights.h"
 
+/* Whether p may come from this address, which is its socket's.  -CSIGN_E_NOT_PERMITTED with rule
+ * "account-network". */
+int policy_check_network(const char *account, const Networks *networks, const char *address,
+                         Error *e);
+
 /* Whether p may do this anywhere at all.  -CSIGN_E_NOT_PERMITTED with rule "role", or "api-key"
  * when its API key is not for that. */
 int policy_check_right(const Principal *p, Right right, Error *e);

@@ -10,6 +10,7 @@
 #include "service/cache.h"
 #include "service/db/db.h"
 #include "service/digest.h"
+#include "service/networks.h"
 #include "service/rights.h"
 #include "service/tsg.h"
 
@@ -56,6 +57,7 @@ typedef struct Principal {
         uint8_t thumbprint[SHA256_SIZE]; /* accounts: of the TLS client key that the token is bound
                                             to */
         uint64_t expires;                /* of the token or API key; 0: never */
+        Networks networks;               /* accounts: where the token may be used */
 
         char api_key[ID_MAX]; /* users: what they came with */
         atomic_uint_fast64_t api_key_used;

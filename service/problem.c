@@ -11,14 +11,17 @@
 #include "service/metrics.h"
 #include "service/route.h"
 
-/* A wrong method is the one failure whose status is not in the table: to a program it is a bad
- * request. */
+/* A wrong method (EOPNOTSUPP) and a request that does not come to its end (ETIME) have a status
+ * that is not in the table: to a program both are bad requests. */
 static int status_of(int code) {
-        return code == -EOPNOTSUPP ? 405 : error_info(code)->http_status;
+        if (code == -EOPNOTSUPP)
+                return 405;
+        return code == -ETIME ? 408 : error_info(code)->http_status;
 }
 
 static int public_code(int code) {
-        return code == -EOPNOTSUPP ? -CSIGN_E_BAD_REQUEST : error_public_code(code);
+        return code == -EOPNOTSUPP || code == -ETIME ? -CSIGN_E_BAD_REQUEST
+                                                     : error_public_code(code);
 }
 
 static bool is_ours(int code) {

@@ -46,15 +46,31 @@ void request_done(Request *req) {
 
 /* ---- the walk ---- */
 
+static int check_rate(Request *req) {
+        unsigned seconds = rates_request_by_principal(req->service->rates, req->principal->id);
+
+        if (seconds == 0)
+                return 0;
+        error_set_rule(&req->error, -CSIGN_E_RATE_LIMITED, "principal-rate",
+                       "%s '%s' sends too many requests", principal_type_name(req->principal),
+                       req->principal->name);
+        req->error.retry_after = seconds;
+        return -CSIGN_E_RATE_LIMITED;
+}
+
 static int authorize(Request *req) {
         int r;
 
         r = authn_principal(&req->service->authn, &req->bearer,
                             req->has_client_key ? req->client_key : NULL, &req->principal,
                             &req->error);
+        if (r >= 0)
+                r = check_rate(req);
         if (r < 0)
                 return r;
-        return policy_check_right(req->principal, req->route->right, &req->error);
+        r = policy_check_network(req->principal->name, &req->principal->networks, req->address,
+                                 &req->error);
+        return r < 0 ? r : policy_check_right(req->principal, req->route->right, &req->error);
 }
 
 static int walk(Request *req) {
@@ -104,8 +120,10 @@ static int record_refusal(const Request *req, ChangeEvent *event, Error *e) {
 static bool is_worth_a_record(const Request *req) {
         int code = req->error.code;
 
+        if (req->principal && strcmp(req->error.rule, "account-network") == 0)
+                return true; /* somebody may have its key */
         if (!req->principal || req->route->right < RIGHT_PAGES_ ||
-            code == -CSIGN_E_AUDIT_UNAVAILABLE)
+            code == -CSIGN_E_AUDIT_UNAVAILABLE || code == -CSIGN_E_RATE_LIMITED)
                 return false;
         return code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE ||
                strcmp(req->route->method, "GET") != 0;
@@ -128,6 +146,22 @@ static void record_failure(Request *req) {
                 error_set(&req->error, r, "cannot write an audit record");
 }
 
+/* Who is often wrong learns no more of why.  Who is right does not come here. */
+static void slow_guessing(Request *req) {
+        unsigned seconds;
+
+        if (req->error.code != -CSIGN_E_UNAUTHENTICATED || !req->route ||
+            (req->bearer.kind == BEARER_NONE && req->route->right != RIGHT_NONE))
+                return;
+        seconds = rates_failure(req->service->rates, req->address, req->claimed);
+        if (seconds == 0)
+                return;
+        error_set_rule(&req->error, -CSIGN_E_RATE_LIMITED, "failures",
+                       "too many credentials were wrong, from %s or for this client id",
+                       req->address);
+        req->error.retry_after = seconds;
+}
+
 void request_run(Request *req) {
         int r;
 
@@ -138,6 +172,7 @@ void request_run(Request *req) {
                 error_set(&req->error, r, "%s", strerror(r > -CSIGN_E_BEGIN_ ? -r : EIO));
         if (req->route)
                 record_failure(req);
+        slow_guessing(req);
         problem_reply(req);
 }
 

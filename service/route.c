@@ -59,10 +59,21 @@ static const Route routes[] = {
         { "DELETE", "/v1/tsgs/{id}",                          RIGHT_WRITE(TSGS),     api_tsg_delete,     0,            "", .if_match = true },
 
         { "GET",   "/v1/accounts",                            RIGHT_VIEW(ACCOUNTS),  api_account_list,   0,            "limit cursor" },
-        { "GET",   "/v1/accounts/{id}",                       RIGHT_VIEW(ACCOUNTS),  api_account_get,    0,            "" },
+        { "GET",   "/v1/accounts/{id}",                       RIGHT_SELF,             api_account_get,    0,            "" },
         { "POST",  "/v1/accounts",                            RIGHT_WRITE(ACCOUNTS), api_account_create, SMALL,        "", .key = KEY_OF_REQUEST },
-        { "PATCH", "/v1/accounts/{id}",                       RIGHT_WRITE(ACCOUNTS), api_account_change, SMALL,        "", .if_match = true },
+        { "PATCH", "/v1/accounts/{id}",                       RIGHT_SELF,            api_account_change, SMALL,        "", .if_match = true },
 
+        { "DELETE", "/v1/accounts/{id}",                      RIGHT_SELF,            api_account_delete, 0,            "", .if_match = true },
+        { "POST",  "/v1/accounts/{id}/keys",                  RIGHT_SELF,            api_account_key_create, SMALL,    "", .if_match = true },
+        { "DELETE", "/v1/accounts/{id}/keys/{key}",           RIGHT_SELF,            api_account_key_delete, 0,        "", .if_match = true },
+        { "GET",   "/v1/accounts/{id}/enrollments",           RIGHT_SELF,             api_enrollment_list, 0,           "" },
+        { "POST",  "/v1/accounts/{id}/enrollments",           RIGHT_SELF,            api_enrollment_create, SMALL,     "" },
+        { "DELETE", "/v1/accounts/{id}/enrollments/{enrollment}", RIGHT_SELF,            api_enrollment_delete, 0,     "", .if_match = true },
+
+        { "POST",  "/v1/enrollments",                         RIGHT_NONE,            api_enroll,         SMALL,        "" },
+        { "GET",   "/v1/whoami/keys",                         RIGHT_SELF,            api_own_key_list,   0,            "" },
+        { "POST",  "/v1/whoami/keys",                         RIGHT_SELF,            api_own_key_create, SMALL,        "", .if_match = true },
+        { "PATCH", "/v1/whoami/keys/{id}",                    RIGHT_SELF,            api_own_key_end,    SMALL,        "", .if_match = true },
         { "GET",   "/v1/users",                               RIGHT_VIEW(PEOPLE),    api_user_list,      0,            "limit cursor" },
         { "GET",   "/v1/users/{id}",                          RIGHT_SELF,            api_user_get,       0,            "" },
         { "POST",  "/v1/users",                               RIGHT_WRITE(PEOPLE),   api_user_create,    SMALL,        "", .key = KEY_OF_REQUEST },

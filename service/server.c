@@ -9,13 +9,11 @@
 #include "service/server.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>
@@ -33,19 +31,19 @@
 #include "lib/supervisor.h"
 #include "lib/worker.h"
 #include "service/clock.h"
+#include "service/guard.h"
 #include "service/listen.h"
 #include "service/metrics.h"
 #include "service/problem.h"
+#include "service/reply.h"
 #include "service/revision.h"
-#include "service/route.h"
+#include "service/server-request.h"
 #include "service/tls.h"
 
-#define HEADERS_MAX (16 * 1024)
 #define BODY_READ_MAX                                                                              \
-        (512 * 1024)   /* above it evhttp itself answers 413; routes have limits of their own */
+        (512 * 1024)   /* above it the guard answers 413; routes have limits of their own */
 #define LARGE_MAX    8 /* bodies above it that are in memory at once */
 #define QUEUE_MAX    4096
-#define TIMEOUT_MAX  86400 /* seconds */
 #define STOP_SECONDS 10
 
 typedef struct Loop Loop;
@@ -78,6 +76,7 @@ struct Loop {
 typedef struct Connection {
         Loop *loop;
         struct bufferevent *bev;
+        Guard guard;
         bool large; /* holds one of large_left */
 } Connection;
 
@@ -114,6 +113,7 @@ static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int id
                 return;
         l = c->loop;
         large_give(l->server, &c->large);
+        guard_done(&c->guard);
         free(c);
         l->connections--;
         if (l->listener && !l->stopping && l->connections < connections_max(l))
@@ -182,13 +182,12 @@ static bool large_take(Server *s) {
         return false;
 }
 
-/* Before evhttp sees the bytes: the callback's argument is its connection. */
-static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg) {
+/* The callback's argument is evhttp's connection. */
+static void look_for_message(Connection *c, struct evbuffer *in) {
         struct evhttp_connection *http = NULL;
-        Connection *c = arg;
         Server *s = c->loop->server;
 
-        if (info->n_added == 0 || c->large || !begins_message(c, in))
+        if (c->large || c->guard.busy || c->guard.refused || !begins_message(c, in))
                 return;
         bufferevent_getcb(c->bev, NULL, NULL, NULL, (void **) &http);
         if (!http || !large_take(s))
@@ -197,10 +196,25 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, v
         evhttp_connection_set_max_body_size(http, (ssize_t) s->service->config.message_max);
 }
 
+/* Before evhttp sees the bytes. */
+static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg) {
+        Connection *c = arg;
+
+        if (info->n_added == 0)
+                return;
+        look_for_message(c, in);
+        guard_input(&c->guard, in, info->n_added,
+                    c->large ? c->loop->server->service->config.message_max : BODY_READ_MAX);
+}
+
 static Connection *connection_of(struct evhttp_connection *http) {
         SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(http));
 
         return SSL_get_ex_data(ssl, connection_index);
+}
+
+static Guard *guard_of(struct evhttp_request *http) {
+        return &connection_of(evhttp_request_get_connection(http))->guard;
 }
 
 /* The body has been read, and goes with its exchange. */
@@ -235,6 +249,8 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg) {
                 abort();
         bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
         c->bev = bev;
+        if (guard_init(&c->guard, l->server->service, bev, base) < 0)
+                abort();
         if (!evbuffer_add_cb(bufferevent_get_input(bev), on_input, c))
                 abort();
         return bev;
@@ -267,6 +283,8 @@ static void on_close(struct evhttp_connection *connection, void *arg) {
 
 /* The reply is out. */
 static void on_sent(struct evhttp_request *http, void *arg) {
+        if (!guard_end(guard_of(http)))
+                evhttp_add_header(evhttp_request_get_output_headers(http), "Connection", "close");
         evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
         exchange_free(arg);
 }
@@ -293,7 +311,7 @@ static void set_headers(const Exchange *x) {
         }
         if (req->repeated)
                 evhttp_add_header(headers, "Idempotency-Replayed", "true");
-        if (x->loop->stopping)
+        if (x->loop->stopping || guard_has_excess(guard_of(x->http)))
                 evhttp_add_header(headers, "Connection", "close");
 }
 
@@ -303,10 +321,9 @@ static void send_reply(Exchange *x) {
         x->sent = true;
         evhttp_request_set_on_complete_cb(x->http, on_sent, x);
         set_headers(x);
-        if (!body || evbuffer_add(body, x->request.reply.data, x->request.reply.len) < 0)
-                evhttp_send_error(x->http, 500, NULL);
-        else
-                evhttp_send_reply(x->http, x->request.status, NULL, body);
+        if (!body || reply_body(&x->request, evhttp_request_get_command(x->http), body) < 0)
+                x->request.status = 500;
+        evhttp_send_reply(x->http, x->request.status, NULL, body);
         if (body)
                 evbuffer_free(body);
 }
@@ -328,158 +345,6 @@ static void exchange_run(void *arg) {
 
         request_run(&x->request);
         done_queue_post(x->loop->done, &x->done);
-}
-
-static const char *method_name(struct evhttp_request *http) {
-        switch (evhttp_request_get_command(http)) {
-        case EVHTTP_REQ_GET:
-                return "GET";
-        case EVHTTP_REQ_POST:
-                return "POST";
-        case EVHTTP_REQ_PATCH:
-                return "PATCH";
-        case EVHTTP_REQ_HEAD:
-                return "HEAD";
-        case EVHTTP_REQ_PUT:
-                return "PUT";
-        case EVHTTP_REQ_DELETE:
-                return "DELETE";
-        case EVHTTP_REQ_OPTIONS:
-                return "OPTIONS";
-        default:
-                return "this method";
-        }
-}
-
-/* Hashes the bearer secret and wipes the copy that evhttp keeps. */
-static void take_bearer(Request *req, struct evkeyvalq *headers) {
-        const char *value = evhttp_find_header(headers, "Authorization");
-
-        bearer_parse(value, &req->bearer);
-        if (value)
-                erase((char *) value, strlen(value));
-}
-
-static void take_timeout(Request *req, const char *value) {
-        char *end;
-        unsigned long n;
-
-        if (!value)
-                return;
-        n = isdigit((unsigned char) value[0]) ? strtoul(value, &end, 10) : 0;
-        if (n == 0 || *end || n > TIMEOUT_MAX)
-                error_set(&req->error, -CSIGN_E_BAD_REQUEST,
-                          "Csign-Timeout is not a number of seconds from 1 to %d", TIMEOUT_MAX);
-        else
-                req->deadline = clock_now() + n * USEC_PER_SEC;
-}
-
-static void take_headers(Request *req, struct evhttp_request *http) {
-        struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
-        const char *id = evhttp_find_header(headers, "X-Request-Id");
-        const char *type = evhttp_find_header(headers, "Content-Type");
-        const char *caller = evhttp_find_header(headers, "Csign-Caller");
-        const char *timeout = evhttp_find_header(headers, "Csign-Timeout");
-
-        if (id && id_is_valid(id, "req"))
-                snprintf(req->request_id, sizeof(req->request_id), "%s", id);
-        snprintf(req->content_type, sizeof(req->content_type), "%s", type ? type : "");
-        take_bearer(req, headers);
-        take_timeout(req, timeout);
-        if (caller && buf_append_str(&req->caller, caller) < 0)
-                error_set(&req->error, -ENOMEM, "no memory for the headers");
-}
-
-/* An Item of structured fields (RFC 9651): a string in quotes; plain is fine too. */
-static int take_idempotency_key(Request *req, struct evhttp_request *http) {
-        const char *value =
-                evhttp_find_header(evhttp_request_get_input_headers(http), "Idempotency-Key");
-        size_t n = value ? strlen(value) : 0;
-        char key[IDEMPOTENCY_KEY_MAX + 1];
-
-        if (!value || req->route->key == KEY_IGNORED)
-                return 0;
-        if (n >= 2 && value[0] == '"' && value[n - 1] == '"') {
-                value++;
-                n -= 2;
-        }
-        snprintf(key, sizeof(key), "%.*s", (int) n, value);
-        if (n > IDEMPOTENCY_KEY_MAX || !idempotency_key_is_valid(key))
-                return error_set(&req->error, -CSIGN_E_BAD_REQUEST,
-                                 "Idempotency-Key is not 1 to %d of a-z A-Z 0-9 - _ . :",
-                                 IDEMPOTENCY_KEY_MAX);
-        memcpy(req->idempotency_key, key, sizeof(key));
-        return 0;
-}
-
-/* A condition that nobody would look at is refused, but where there is nothing to change. */
-static int take_if_match(Request *req, struct evhttp_request *http) {
-        const char *value = evhttp_find_header(evhttp_request_get_input_headers(http), "If-Match");
-
-        if (!value || strcmp(req->route->method, "GET") == 0)
-                return 0;
-        if (!req->route->if_match)
-                return error_set(&req->error, -CSIGN_E_BAD_REQUEST,
-                                 "If-Match has no meaning here: it is for changes of one thing");
-        return revision_parse(value, &req->if_match, &req->error);
-}
-
-static int take_body(Request *req, struct evhttp_request *http) {
-        struct evbuffer *in = evhttp_request_get_input_buffer(http);
-        size_t len = evbuffer_get_length(in), max = req->route->body_max;
-        int r;
-
-        if (max == BODY_MESSAGE)
-                max = req->service->config.message_max;
-        if (len > max)
-                return error_set(&req->error, -CSIGN_E_TOO_LARGE,
-                                 max > 0 ? "the body has %zu bytes, and may have %zu"
-                                         : "this request takes no body",
-                                 len, max);
-        if (len == 0)
-                return 0;
-        req->body = BUF_MAX(len);
-        r = buf_reserve(&req->body, len);
-        if (r < 0)
-                return error_set(&req->error, r, "no memory for the body");
-        evbuffer_remove(in, req->body.data, len);
-        req->body.data[len] = '\0';
-        req->body.len = len;
-        return 0;
-}
-
-static void take_connection(Request *req, struct evhttp_request *http) {
-        struct evhttp_connection *connection = evhttp_request_get_connection(http);
-        SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(connection));
-        char *address = NULL;
-        uint16_t port;
-
-        evhttp_connection_get_peer(connection, &address, &port);
-        snprintf(req->address, sizeof(req->address), "%s", address ? address : "");
-        req->has_client_key = tls_client_key(ssl, req->client_key);
-}
-
-/* All that a worker needs, copied out of evhttp.  A failure is left in req->error. */
-static void take_request(Request *req, struct evhttp_request *http) {
-        const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
-        const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-        const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
-        int r;
-
-        take_connection(req, http);
-        take_headers(req, http);
-
-        r = route_find(method_name(http), path ? path : "", req->params, &req->route, &req->error);
-        if (r == -EOPNOTSUPP)
-                route_methods(path, req->allow);
-        if (r >= 0)
-                r = take_idempotency_key(req, http);
-        if (r >= 0)
-                r = take_if_match(req, http);
-        if (r >= 0)
-                r = take_body(req, http);
-        if (r >= 0 && query)
-                (void) form_parse(query, strlen(query), &req->query, &req->error);
 }
 
 static void submit(Exchange *x) {
@@ -515,8 +380,9 @@ static void on_request(struct evhttp_request *http, void *arg) {
         l->exchanges++;
 
         evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_close, x);
+        guard_begin(guard_of(http));
         take_large(x);
-        take_request(&x->request, http);
+        server_request_take(&x->request, http);
         submit(x);
 }
 
@@ -586,7 +452,7 @@ static int loop_init(Loop *l, Server *s, Error *e) {
 
         evhttp_set_bevcb(l->http, new_connection, l);
         evhttp_set_gencb(l->http, on_request, l);
-        evhttp_set_max_headers_size(l->http, HEADERS_MAX);
+        evhttp_set_max_headers_size(l->http, HEAD_MAX);
         evhttp_set_max_body_size(l->http, BODY_READ_MAX);
         evhttp_set_timeout_tv(l->http, &idle);
         evhttp_set_default_content_type(l->http, NULL);

@@ -21,7 +21,8 @@ static int open_all(Service *s, Error *e) {
 
         s->key_cache = cache_new(CACHED_KEYS);
         s->principal_cache = cache_new(CACHED_PRINCIPALS);
-        if (!s->key_cache || !s->principal_cache)
+        s->rates = rates_new(&s->config.rates);
+        if (!s->key_cache || !s->principal_cache || !s->rates)
                 return -ENOMEM;
 
         r = db_open(&s->db, s->config.state_directory, s->config.workers, e);
@@ -67,6 +68,7 @@ void service_close(Service *s) {
         failures_free(s->failures);
         audit_close(s->audit);
         db_close(s->db);
+        rates_free(s->rates);
         cache_free(s->key_cache);
         cache_free(s->principal_cache);
         config_done(&s->config);

@@ -12,6 +12,7 @@
 #include "service/keys.h"
 #include "service/keystore/keystore.h"
 #include "service/last-used.h"
+#include "service/rates.h"
 #include "service/ready.h"
 
 typedef struct Service {
@@ -26,6 +27,7 @@ typedef struct Service {
         Failures *failures;
         LastUsed *last_used;
         Ready *ready;
+        Rates *rates;
 } Service;
 
 /* Takes over config, also on failure.  The database must be there: -ENOENT says to run init. */

@@ -175,9 +175,12 @@ int service_sign(ServiceApi *s, SignItem *const items[], size_t n, const Wish *w
 
 /* ---- signatures of whole messages ---- */
 
-/* The service's HTTP server refuses a large body on its own, in no words of ours and before it was
- * read, also when it does not take our token.  Another question gets a better answer, or mends it.
- */
+static bool is_unread(int r, const Error *e) {
+        return r == -CSIGN_E_TOO_LARGE && strcmp(e->rule, "body-unread") == 0;
+}
+
+/* The service refuses a large body before it was read, also when it does not take our token.
+ * Another question gets a better answer, or mends it. */
 static int post_message_again(ServiceApi *s, HttpRequest *req, const Wish *wish,
                               HttpResponse *answer, Error *e) {
         WhoAmI who;
@@ -188,7 +191,7 @@ static int post_message_again(ServiceApi *s, HttpRequest *req, const Wish *wish,
         r = service_whoami(s, wish, &who, e);
         if (r >= 0)
                 r = call(s, req, wish, answer, e);
-        if (r >= 0 || answer->status != 413 || r == -CSIGN_E_TOO_LARGE)
+        if (r >= 0 || !is_unread(r, e))
                 return r;
         return error_set(e, -CSIGN_E_TOO_LARGE,
                          "the service does not take a message of %zu bytes: its limit is lower "
@@ -199,10 +202,13 @@ static int post_message_again(ServiceApi *s, HttpRequest *req, const Wish *wish,
 static int exchange_message(ServiceApi *s, HttpRequest *req, SignItem *item, const Wish *wish,
                             Error *e) {
         _cleanup_(http_response_done) HttpResponse answer = {};
+        Error why = {};
         int r;
 
-        r = call(s, req, wish, &answer, e);
-        if (r < 0 && answer.status == 413 && r != -CSIGN_E_TOO_LARGE)
+        r = call(s, req, wish, &answer, &why);
+        if (r < 0)
+                *e = why;
+        if (r < 0 && is_unread(r, &why))
                 r = post_message_again(s, req, wish, &answer, e);
         return r < 0 ? r : service_parse_signature(answer.body.data, answer.body.len, item, e);
 }

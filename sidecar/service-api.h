@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
+#include "lib/credential.h"
 #include "lib/error.h"
 #include "sidecar/config.h"
-#include "sidecar/credential.h"
 #include "sidecar/service-answers.h"
 #include "sidecar/way.h"
 

@@ -7,10 +7,10 @@
 
 #include <stdatomic.h>
 
+#include "lib/credential.h"
 #include "lib/error.h"
 #include "sidecar/access.h"
 #include "sidecar/config.h"
-#include "sidecar/credential.h"
 #include "sidecar/keys.h"
 #include "sidecar/service-api.h"
 

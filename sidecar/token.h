@@ -8,11 +8,10 @@
 #include <stdint.h>
 
 #include "lib/buf.h"
+#include "lib/credential.h"
 #include "lib/error.h"
 #include "lib/http.h"
-#include "sidecar/credential.h"
-
-#define TOKEN_MAX 256
+#include "lib/token-request.h"
 
 typedef struct Token Token;
 
@@ -37,11 +36,3 @@ void token_note_date(Token *t, int64_t date);
 
 /* Wall-clock time (Unix) when the present one ends; 0 if there is none. */
 int64_t token_expires(Token *t);
-
-/* The signed assertion alone: `header.claims.signature`. */
-int token_assertion(const Credential *c, const char *client_id, const char *audience, int64_t now,
-                    Buf *ret, Error *e);
-
-/* The service's answer to it.  Fuzzed. */
-int token_parse(const void *data, size_t len, char value[static TOKEN_MAX],
-                uint32_t *ret_expires_in, Error *e);

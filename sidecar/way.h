@@ -19,10 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/credential.h"
 #include "lib/error.h"
 #include "lib/http.h"
 #include "sidecar/config.h"
-#include "sidecar/credential.h"
 
 /* On whose behalf. */
 typedef struct Wish {

@@ -264,10 +264,27 @@ static const char *const step_team_words[] = {
         NULL,
 };
 
-static const char *const *const steps[] = { step_1,         step_2,        step_3,
-                                            step_revision,  step_key_life, step_access,
-                                            step_tree,      step_audit,    step_certificates,
-                                            step_team_words };
+/* Keys of accounts end, one by one; codes let a machine register its own. */
+static const char *const step_accounts[] = {
+        "ALTER TABLE accounts ADD COLUMN networks TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE accounts ADD COLUMN last_used BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE account_keys ADD COLUMN expires BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE account_keys ADD COLUMN last_used BIGINT NOT NULL DEFAULT 0",
+        "UPDATE account_keys SET expires = "
+        "(SELECT a.expires FROM accounts a WHERE a.id = account_keys.account)",
+        "CREATE TABLE enrollments ("
+        " id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id), hash BYTEA NOT NULL,"
+        " created BIGINT NOT NULL, expires BIGINT NOT NULL, key_days INTEGER NOT NULL,"
+        " attempts INTEGER NOT NULL)",
+        "CREATE INDEX enrollments_account ON enrollments (account, created)",
+        "CREATE INDEX enrollments_expires ON enrollments (expires)",
+        NULL,
+};
+
+static const char *const *const steps[] = { step_1,          step_2,        step_3,
+                                            step_revision,   step_key_life, step_access,
+                                            step_tree,       step_audit,    step_certificates,
+                                            step_team_words, step_accounts };
 
 static int take_version(DbRow *row, void *userdata) {
         *(int64_t *) userdata = db_row_int(row, 0);

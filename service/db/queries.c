@@ -255,43 +255,91 @@ const char SQL_PROJECT_IN_USE[] =
 
 /* ---- accounts ---- */
 
-#define ACCOUNT_COLUMNS "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires, a.revision"
+#define ACCOUNT_COLUMNS                                                                            \
+        "a.id, a.tsg, a.name, a.path, a.state, a.created, a.expires, a.revision, "                 \
+        "a.networks, a.last_used"
 #define ACCOUNT_IN_SCOPE                                                                           \
         " FROM accounts a JOIN tsg_closure c ON c.descendant = a.tsg WHERE c.ancestor = ?"
 
-const char SQL_ACCOUNT_INSERT[] = "INSERT INTO accounts (id, tsg, name, path, created, expires) "
-                                  "VALUES (?, ?, ?, ?, ?, ?)";
+const char SQL_ACCOUNT_INSERT[] =
+        "INSERT INTO accounts (id, tsg, name, path, created, expires, networks) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)";
 const char SQL_ACCOUNT_BY_ID[] = "SELECT " ACCOUNT_COLUMNS ACCOUNT_IN_SCOPE " AND a.id = ?";
 const char SQL_ACCOUNT_LIST[] =
         "SELECT " ACCOUNT_COLUMNS
         " FROM accounts a WHERE " IN_ROOT("a.tsg", "a.path") " ORDER BY a.path LIMIT ?";
 const char SQL_ACCOUNT_TOUCH[] =
         "UPDATE accounts SET revision = revision + 1 WHERE id = ? AND ? IN (0, revision)";
-const char SQL_ACCOUNT_SET_STATE[] = "UPDATE accounts SET state = ? WHERE id = ?";
 const char SQL_ACCOUNT_OWNER[] = "SELECT owner_team FROM accounts WHERE id = ?";
 const char SQL_ACCOUNT_SET_OWNER[] = "UPDATE accounts SET owner_team = ? WHERE id = ?";
 const char SQL_TEAM_ACCOUNTS[] = "SELECT id, path, state, tsg FROM accounts "
                                  "WHERE owner_team = ? AND path > ? ORDER BY path";
+const char SQL_ACCOUNT_CHANGE[] =
+        "UPDATE accounts SET state = COALESCE(?, state), expires = COALESCE(?, expires), "
+        "networks = COALESCE(?, networks) WHERE id = ?";
+const char SQL_ACCOUNT_USED[] = "UPDATE accounts SET last_used = ? WHERE id = ?";
+const char SQL_ACCOUNT_DELETE[] = "DELETE FROM accounts WHERE id = ?";
 const char SQL_ACCOUNT_KEY_INSERT[] =
-        "INSERT INTO account_keys (id, account, thumbprint, spki, algorithm, created) "
-        "VALUES (?, ?, ?, ?, ?, ?)";
+        "INSERT INTO account_keys (id, account, thumbprint, spki, algorithm, created, expires) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)";
 const char SQL_ACCOUNT_KEYS[] =
-        "SELECT id, thumbprint, algorithm FROM account_keys WHERE account = ? ORDER BY created, id";
+        "SELECT id, thumbprint, algorithm, created, expires, last_used FROM account_keys "
+        "WHERE account = ? ORDER BY created, id";
+const char SQL_ACCOUNT_KEYS_COUNT[] = "SELECT COUNT(*) FROM account_keys WHERE account = ?";
+const char SQL_ACCOUNT_KEYS_EXPIRE[] =
+        "DELETE FROM account_keys WHERE account = ? AND expires <= ?";
+const char SQL_ACCOUNT_KEYS_DROP[] = "DELETE FROM account_keys WHERE account = ?";
+const char SQL_ACCOUNT_KEY_DELETE[] = "DELETE FROM account_keys WHERE account = ? AND id = ?";
+const char SQL_ACCOUNT_KEY_END[] =
+        "UPDATE account_keys SET expires = ? WHERE account = ? AND id = ? AND expires > ?";
+const char SQL_ACCOUNT_KEY_USED[] = "UPDATE account_keys SET last_used = ? WHERE thumbprint = ?";
 const char SQL_ACCOUNT_LOGIN[] =
-        "SELECT k.spki, a.state, a.expires, a.path, a.tsg FROM account_keys k "
+        "SELECT k.spki, a.state, a.expires, a.path, a.tsg, a.networks, k.expires "
+        "FROM account_keys k "
         "JOIN accounts a ON a.id = k.account WHERE k.account = ? AND k.thumbprint = ?";
+
+/* What is granted to an account ends with it. */
+const char SQL_PRINCIPAL_ROLES_DROP[] = "DELETE FROM role_bindings WHERE principal = ?";
+const char SQL_PRINCIPAL_TEAMS_DROP[] = "DELETE FROM team_members WHERE member = ?";
+const char SQL_PRINCIPAL_PROJECTS_DROP[] = "DELETE FROM project_signers WHERE principal = ?";
+
+/* ---- enrollments ---- */
+
+const char SQL_ENROLLMENT_INSERT[] =
+        "INSERT INTO enrollments (id, account, hash, created, expires, key_days, attempts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)";
+const char SQL_ENROLLMENT_LIST[] = "SELECT id, created, expires FROM enrollments "
+                                   "WHERE account = ? AND expires > ? ORDER BY created, id LIMIT ?";
+const char SQL_ENROLLMENT_FIND[] =
+        "SELECT e.hash, e.key_days, a.id, a.path, a.tsg, a.networks, a.state, a.expires "
+        "FROM enrollments e JOIN accounts a ON a.id = e.account "
+        "WHERE e.id = ? AND e.expires > ? AND e.attempts > 0";
+const char SQL_ENROLLMENT_GUESSED[] =
+        "UPDATE enrollments SET attempts = attempts - 1 WHERE id = ? AND attempts > 0";
+const char SQL_ENROLLMENT_USE[] =
+        "DELETE FROM enrollments WHERE id = ? AND expires > ? AND attempts > 0";
+const char SQL_ENROLLMENT_DELETE[] = "DELETE FROM enrollments WHERE account = ? AND id = ?";
+const char SQL_ENROLLMENT_DROP[] = "DELETE FROM enrollments WHERE account = ?";
+const char SQL_ENROLLMENT_EXPIRE[] = "DELETE FROM enrollments WHERE expires <= ?";
+const char SQL_ENROLLMENT_COUNT[] = "SELECT COUNT(*) FROM enrollments WHERE account = ?";
 
 /* ---- tokens ---- */
 
 const char SQL_TOKEN_INSERT[] =
         "INSERT INTO tokens (hash, account, thumbprint, issued, expires) VALUES (?, ?, ?, ?, ?)";
 const char SQL_TOKEN_BY_HASH[] =
-        "SELECT a.id, a.path, a.tsg, k.thumbprint, k.expires, a.state, a.expires "
-        "FROM tokens k JOIN accounts a ON a.id = k.account WHERE k.hash = ?";
+        "SELECT a.id, a.path, a.tsg, k.thumbprint, k.expires, a.state, a.expires, ak.expires, "
+        "a.networks FROM tokens k JOIN accounts a ON a.id = k.account "
+        "JOIN account_keys ak ON ak.account = k.account AND ak.thumbprint = k.thumbprint "
+        "WHERE k.hash = ?";
 const char SQL_TOKEN_EXPIRE[] = "DELETE FROM tokens WHERE expires < ?";
 const char SQL_TOKEN_DROP[] = "DELETE FROM tokens WHERE account = ?";
+const char SQL_TOKEN_DROP_KEY[] =
+        "DELETE FROM tokens WHERE account = ? AND thumbprint = "
+        "(SELECT thumbprint FROM account_keys WHERE account = ? AND id = ?)";
 const char SQL_ASSERTION_INSERT[] =
         "INSERT INTO assertions (account, jti, expires) VALUES (?, ?, ?)";
+const char SQL_ASSERTION_DROP[] = "DELETE FROM assertions WHERE account = ?";
 const char SQL_ASSERTION_EXPIRE[] = "DELETE FROM assertions WHERE expires < ?";
 
 /* ---- keys ---- */

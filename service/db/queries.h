@@ -106,27 +106,42 @@ extern const char SQL_OWNER_EXISTS[];   /* role, now; a row or none */
 GROUP_DECLARATIONS(TEAM);
 GROUP_DECLARATIONS(PROJECT);
 
-/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision */
-extern const char SQL_ACCOUNT_INSERT[]; /* id, tsg, name, path, created, expires */
-extern const char SQL_ACCOUNT_BY_ID[];  /* scope, id */
-extern const char SQL_ACCOUNT_LIST[];   /* PATH_RANGE_ARGS, limit */
-extern const char SQL_ACCOUNT_TOUCH[];
-extern const char SQL_ACCOUNT_SET_STATE[];  /* state, id */
-extern const char SQL_ACCOUNT_OWNER[];      /* id; team */
-extern const char SQL_ACCOUNT_SET_OWNER[];  /* team, id */
-extern const char SQL_TEAM_ACCOUNTS[];      /* team, after; id, path, state, tsg */
-extern const char SQL_ACCOUNT_KEY_INSERT[]; /* id, account, thumbprint, spki, algorithm, created */
-extern const char SQL_ACCOUNT_KEYS[];       /* account; id, thumbprint, algorithm */
-extern const char SQL_ACCOUNT_LOGIN[]; /* account, thumbprint; spki, state, expires, path, tsg */
+/* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks, last used
+ * INSERT: id, tsg, name, path, created, expires, networks.  BY_ID: scope, id.  LIST:
+ * PATH_RANGE_ARGS, limit.  CHANGE: state, expires, networks, id; NULL: as it is.  DELETE: id.
+ * LOGIN: account, thumbprint; spki, state, expires, path, tsg, networks, key's expires.  USED:
+ * when, id or thumbprint PRINCIPAL_...: account */
+extern const char SQL_ACCOUNT_INSERT[], SQL_ACCOUNT_BY_ID[], SQL_ACCOUNT_LIST[],
+        SQL_ACCOUNT_TOUCH[], SQL_ACCOUNT_DELETE[], SQL_ACCOUNT_CHANGE[], SQL_ACCOUNT_USED[],
+        SQL_ACCOUNT_KEY_USED[], SQL_ACCOUNT_LOGIN[], SQL_PRINCIPAL_ROLES_DROP[],
+        SQL_PRINCIPAL_TEAMS_DROP[], SQL_PRINCIPAL_PROJECTS_DROP[];
+extern const char SQL_ACCOUNT_OWNER[];     /* id; team */
+extern const char SQL_ACCOUNT_SET_OWNER[]; /* team, id */
+extern const char SQL_TEAM_ACCOUNTS[];     /* team, after; id, path, state, tsg */
+
+/* keys of accounts.  Columns: id, thumbprint, algorithm, created, expires, last used
+ * INSERT: id, account, thumbprint, spki, algorithm, created, expires.  END: when, account, id, when
+ * DELETE: account, id.  EXPIRE: account, now.  The others: account */
+extern const char SQL_ACCOUNT_KEY_INSERT[], SQL_ACCOUNT_KEY_END[], SQL_ACCOUNT_KEY_DELETE[],
+        SQL_ACCOUNT_KEYS_EXPIRE[], SQL_ACCOUNT_KEYS[], SQL_ACCOUNT_KEYS_COUNT[],
+        SQL_ACCOUNT_KEYS_DROP[];
+
+/* enrollments: their values are in service/enrollments.c */
+extern const char SQL_ENROLLMENT_INSERT[], SQL_ENROLLMENT_LIST[], SQL_ENROLLMENT_FIND[],
+        SQL_ENROLLMENT_USE[], SQL_ENROLLMENT_GUESSED[], SQL_ENROLLMENT_DELETE[],
+        SQL_ENROLLMENT_EXPIRE[], SQL_ENROLLMENT_DROP[], SQL_ENROLLMENT_COUNT[];
 
 /* tokens, and assertions that were used */
-extern const char SQL_TOKEN_INSERT[];  /* hash, account, thumbprint, issued, expires */
-extern const char SQL_TOKEN_BY_HASH[]; /* hash; account id, path, tsg, thumbprint, expires, state,
-                                          account expires */
-extern const char SQL_TOKEN_EXPIRE[];  /* now */
-extern const char SQL_TOKEN_DROP[];    /* account */
+extern const char SQL_TOKEN_INSERT[];   /* hash, account, thumbprint, issued, expires */
+extern const char SQL_TOKEN_BY_HASH[];  /* hash; account id, path, tsg, thumbprint, expires, state,
+                                           account's expires, key's expires,
+                                           networks */
+extern const char SQL_TOKEN_EXPIRE[];   /* now */
+extern const char SQL_TOKEN_DROP[];     /* account */
+extern const char SQL_TOKEN_DROP_KEY[]; /* account, account, key's id */
 extern const char SQL_ASSERTION_INSERT[]; /* account, jti, expires */
 extern const char SQL_ASSERTION_EXPIRE[]; /* now */
+extern const char SQL_ASSERTION_DROP[];   /* account */
 
 /* keys.  Columns: see the constant KEY_COLUMNS in queries.c */
 extern const char SQL_KEY_INSERT[]; /* id, tsg, name, path, algorithm, description, created, not

@@ -34,6 +34,11 @@ ROUTES = [
     ("POST", f"/v1/keys/{UNKNOWN_KEY}/signatures"), ("POST", "/v1/signatures"), ("GET", "/v1/authorities?tsg=acme"),
     ("GET", "/v1/tsgs"), ("GET", "/v1/tsgs/tsg_" + "a" * 26), ("POST", "/v1/tsgs"), ("GET", "/v1/accounts"),
     ("GET", "/v1/accounts/acc_" + "a" * 26), ("POST", "/v1/accounts"), ("PATCH", "/v1/accounts/acc_" + "a" * 26),
+    ("DELETE", "/v1/accounts/acc_" + "a" * 26), ("POST", f"/v1/accounts/acc_{'a' * 26}/keys"),
+    ("DELETE", f"/v1/accounts/acc_{'a' * 26}/keys/ack_{'a' * 26}"),
+    ("GET", f"/v1/accounts/acc_{'a' * 26}/enrollments"), ("POST", f"/v1/accounts/acc_{'a' * 26}/enrollments"),
+    ("DELETE", f"/v1/accounts/acc_{'a' * 26}/enrollments/enr_{'a' * 26}"),
+    ("GET", "/v1/whoami/keys"), ("POST", "/v1/whoami/keys"), ("PATCH", "/v1/whoami/keys/ack_" + "a" * 26),
     ("GET", "/v1/audit/records"), ("GET", "/v1/audit/head"), ("GET", "/v1/keks"), ("POST", "/v1/keks/reseal"),
 ]
 ACCOUNT_MAY = {"/v1/whoami", "/v1/keys", "/v1/keys/resolve", "/v1/authorities", "/v1/signatures"}
@@ -323,6 +328,8 @@ def test_every_route_wants_authentication(service, client):
 
 def test_an_account_does_not_administer(client):
     for method, path in ROUTES:
+        if path.startswith("/v1/whoami/keys"):
+            continue
         if path.split("?")[0] in ACCOUNT_MAY or path.startswith("/v1/keys/key_") and method != "PATCH":
             if method != "POST" or not path.endswith(("/keys", "/versions")):
                 continue
@@ -648,7 +655,7 @@ def test_a_taken_name_is_said_so(service, client, body):
     ("GET", "/v1/keys?prefix=a%00b", None, 400, "BadRequest"), ("GET", "/v1/keys/resolve", None, 400, "BadRequest"),
     ("GET", "/v1/audit/records?after=x", None, 400, "BadRequest"), ("GET", "/v1/accounts/acc_nope", None, 404, "NotFound"),
     ("GET", "/v1/nothing", None, 404, "NotFound"), ("GET", "/v1/keys/", None, 404, "NotFound"),
-    ("GET", "/v1/keys/a/b/c", None, 404, "NotFound"), ("GET", "//v1/keys", None, 404, "NotFound"),
+    ("GET", "/v1/keys/a/b/c", None, 404, "NotFound"), ("GET", "//v1/keys", None, 400, "BadRequest"),
     ("DELETE", "/v1/keys", None, 405, "BadRequest"), ("PUT", "/v1/whoami", None, 405, "BadRequest"),
     ("GET", "/v1/signatures", None, 405, "BadRequest"), ("OPTIONS", "/v1/keys", None, 405, "BadRequest"),
 ], ids=lambda v: str(v)[:40])
@@ -664,11 +671,9 @@ def test_bodies_have_limits(service, client, release):
     assert len(batch) > 256 * 1024
     check_problem(client.api("POST", "/v1/signatures", batch), 413, "TooLarge")
     check_problem(client.api("GET", "/v1/whoami", "{}"), 413, "TooLarge")
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        assert client.api("POST", "/v1/keys", "x" * 1_000_000)[0] == 413
+    check_problem(client.api("POST", "/v1/keys", "x" * 1_000_000), 413, "TooLarge")
     client.close()
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        assert client.send("GET", "/v1/whoami", None, {"X-Long": "x" * 20000})[0] == 400
+    check_problem(client.send("GET", "/v1/whoami", None, {"X-Long": "x" * 20000}), 413, "TooLarge")
     client.close()
     assert client.api("GET", "/v1/whoami")[0] == 200
 
@@ -864,7 +869,7 @@ def test_an_idle_connection_is_closed(fresh_stack):
     assert idle.sock.recv(1) == b""
     slow = http.client.HTTPSConnection("localhost", stack.port, timeout=10, context=context)
     slow.connect()
-    slow.sock.sendall(b"POST /v1/oauth/token HTTP/1.1\r\nContent-Length: 100\r\n\r\nx")
+    slow.sock.sendall(b"POST /v1/oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
     assert slow.sock.recv(1) == b""
     idle.close()
     slow.close()

@@ -60,7 +60,7 @@ static void a_new_secret_is_of_that_form(void **state) {
 typedef struct Rows {
         const State *s;
         Bearer token, api_key;
-        uint64_t token_expires, account_expires;
+        uint64_t token_expires, account_expires, key_expires; /* 0: the account's */
 } Rows;
 
 static int insert_rows(DbConn *c, void *userdata, Error *e) {
@@ -79,7 +79,10 @@ static int insert_rows(DbConn *c, void *userdata, Error *e) {
         strcpy(a.keys[0].id, "ack_x");
         strcpy(a.keys[0].algorithm, "P-256");
         memcpy(a.keys[0].thumbprint, client_key, SHA256_SIZE);
-        r = account_insert(c, &a, &spki, e);
+        a.keys[0].expires = rows->key_expires ?: a.expires;
+        r = account_insert(c, &a, e);
+        if (r >= 0)
+                r = account_key_insert(c, a.id, &a.keys[0], &spki, e);
         if (r >= 0)
                 r = db_exec(c, SQL_TOKEN_INSERT,
                             DB_ARGS(DB_BLOB(rows->token.hash, SHA256_SIZE), DB_TEXT("acc_x"),
@@ -141,7 +144,7 @@ static void a_token_ends_with_its_time_and_with_its_account(void **state) {
 }
 
 static int disable(DbConn *c, void *userdata, Error *e) {
-        return account_set_enabled(c, "acc_x", false, e);
+        return account_change(c, "acc_x", &(AccountChange){ .state = "disabled" }, e);
 }
 
 static void a_disabled_account_loses_its_tokens(void **state) {

@@ -43,6 +43,7 @@ static void only_these_need_no_authentication(void **state) {
                 "/metrics",
                 "/.well-known/oauth-authorization-server",
                 "/v1/oauth/token",
+                "/v1/enrollments",
                 "/v1/authorities/{id}/crl",
                 "/v1/authorities/{id}/certificate",
         };

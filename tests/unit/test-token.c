@@ -149,7 +149,8 @@ static void assertions_verify_for_each_kind_of_key(void **state) {
 
                 write_key(key, NULL, 0600);
                 assert_int_equal(credential_load(&c, path, CLIENT_ID, &e), 0);
-                assert_int_equal(token_assertion(c, CLIENT_ID, ISSUER, 1700000000, &jwt, &e), 0);
+                assert_int_equal(token_assertion(c, CLIENT_ID, ISSUER, NULL, 1700000000, &jwt, &e),
+                                 0);
                 split(buf_str(&jwt), parts);
 
                 header = decode(&parts[0]);
@@ -160,7 +161,8 @@ static void assertions_verify_for_each_kind_of_key(void **state) {
                        cases[i].md, cases[i].sig_len);
 
                 /* jti is used once. */
-                assert_int_equal(token_assertion(c, CLIENT_ID, ISSUER, 1700000000, &again, &e), 0);
+                assert_int_equal(
+                        token_assertion(c, CLIENT_ID, ISSUER, NULL, 1700000000, &again, &e), 0);
                 assert_string_not_equal(buf_str(&jwt), buf_str(&again));
         }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The account's authentication key.  It proves who the sidecar is, twice: it signs the assertion
- * for a token, and it is the TLS client key to which the token is bound.  It never leaves this
- * process. */
+/* An account's authentication key.  It proves who one is, twice: it signs the assertion for a
+ * token, and it is the TLS client key to which the token is bound.  It never leaves this process.
+ */
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -20,5 +20,9 @@ typedef struct Credential {
 /* -CSIGN_E_NO_CREDENTIAL: no such file.  -CSIGN_E_BAD_CREDENTIAL: others can read it, somebody else
  * owns it, or there is no usable key in it. */
 int credential_load(Credential **ret, const char *path, const char *client_id, Error *e);
+
+/* Of a key that is there; takes a reference. */
+int credential_new(Credential **ret, EVP_PKEY *key, const char *name, const char *client_id,
+                   Error *e);
 void credential_free(Credential *c);
 DEFINE_CLEANUP(Credential, credential_free)

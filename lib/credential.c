@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "sidecar/credential.h"
+#include "lib/credential.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -173,25 +173,35 @@ static int make_cert(Credential *c, const char *path, const char *client_id, Err
 
 /* ---- both ---- */
 
-int credential_load(Credential **ret, const char *path, const char *client_id, Error *e) {
+int credential_new(Credential **ret, EVP_PKEY *key, const char *name, const char *client_id,
+                   Error *e) {
         _cleanup_(credential_freep) Credential *c = NULL;
         int r;
 
-        assert(ret && path && client_id);
+        assert(ret && key && name && client_id);
 
         c = calloc(1, sizeof(*c));
-        if (!c)
+        if (!c || EVP_PKEY_up_ref(key) != 1)
                 return error_set(e, -ENOMEM, "out of memory");
-        r = load_key(path, &c->key, e);
+        c->key = key;
+        r = choose_alg(c, name, e);
         if (r >= 0)
-                r = choose_alg(c, path, e);
-        if (r >= 0)
-                r = make_cert(c, path, client_id, e);
+                r = make_cert(c, name, client_id, e);
         if (r < 0)
                 return r;
 
         *ret = TAKE(c);
         return 0;
+}
+
+int credential_load(Credential **ret, const char *path, const char *client_id, Error *e) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        int r;
+
+        assert(ret && path && client_id);
+
+        r = load_key(path, &key, e);
+        return r < 0 ? r : credential_new(ret, key, path, client_id, e);
 }
 
 void credential_free(Credential *c) {
