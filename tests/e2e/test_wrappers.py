@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from stack import StackError, base_env, text, tool, wait_until
+from test_certificates import OutsideCa, add_certificate, wait_for_chain
 
 pytestmark = pytest.mark.uninstrumented
 
@@ -123,6 +124,18 @@ def test_osslsigncode(stack, work, wrapped, authority, key):
     wrapped("osslsigncode", "sign", "-key", key, "-h", "sha256", "-in", "a.exe", "-out", "b.exe")
     assert "Signature verification: ok" in stock(stack, work, "osslsigncode", "verify", "-CAfile", authority, "-in",
                                                  "b.exe")
+
+
+def test_a_chain_that_ends_below_its_root(stack, work, wrapped):
+    """As outside authorities hand them out: the last certificate that the key comes with is trusted as it is."""
+    outside, name = OutsideCa(stack, work), f"acme/mobile/outside-{os.urandom(4).hex()}"
+    key = stack.add_key(name, certificate="none")
+    leaf = outside.issue(stack, key)
+    add_certificate(stack, key, {"chain": leaf + (work / "sub.pem").read_text()})
+    wait_for_chain(stack, key, leaf)
+    wrapped("osslsigncode", "sign", "-key", f"csign://{name}", "-h", "sha256", "-in", "a.exe", "-out", "b.exe")
+    assert "Signature verification: ok" in stock(stack, work, "osslsigncode", "verify", "-CAfile", work / "root.pem",
+                                                 "-in", "b.exe")
 
 
 def test_osslsigncode_names_no_output_option(wrapped, work):
