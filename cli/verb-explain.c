@@ -18,6 +18,8 @@ static const struct {
           "enable it (csign account enable), or make one that lives longer" },
         { "account-network", "the account may not be used from that address",
           "call from a network that is the account's, or add this one to it" },
+        { "address-rate", "too many requests come from that address",
+          "wait as long as Retry-After says, or spread them; the operators may raise the limit" },
         { "api-key", "the API key is past its end, was taken back, or is not for this",
           "make another API key for the user" },
         { "assertion-algorithm",
@@ -116,8 +118,14 @@ static const struct {
         const char *rule, *why;
 } permissions[] = {
         { "assertion", "the account proved that it has its key" },
+        { "body-unread", "a body of that size is not even read without a token that is good",
+          "log in again, or send less at once" },
         { "destruction", "the time for which it could have been kept was over" },
+        { "failures", "too many credentials of that address or client id were wrong",
+          "wait as long as Retry-After says, and find out who guesses" },
         { "init", "the service was made" },
+        { "principal-rate", "the principal asks more often than one may",
+          "wait as long as Retry-After says; the operators may raise the limit" },
         { "role", "a role of the principal permits it" },
         { "schedule", "it was due" },
         { "scope", "the key is in the principal's TSG or below it" },
