@@ -212,6 +212,19 @@ def test_a_configuration_that_is_wrong_is_not_tried_for_ever(machine):
     machine.sign()
 
 
+def test_a_sidecar_that_cannot_start_keeps_nobody_waiting_and_one_restart_mends_it(machine):
+    machine.run("systemctl", "stop", SERVICE)
+    with mistake_in(machine, "/etc/csign/sidecar.conf"):
+        refused = machine.run("csign", "keys", user="signer", check=False,
+                              env={"CSIGN_BUS": "unix:path=/run/csign/sidecar.sock"})
+        assert refused.returncode == 3 and "not reachable" in text(refused.stderr)
+        assert machine.show("csign-sidecar.socket", "ActiveState") == "failed"
+        entry = machine.journal(f"_SYSTEMD_UNIT={SERVICE}", "CSIGN_ERROR=BadConfig")[-1]
+        assert "sidecar.conf" in entry["CSIGN_DETAIL"] and "bad" in entry["CSIGN_DETAIL"]
+    machine.run("systemctl", "restart", SERVICE)
+    machine.sign()
+
+
 # ---- credentials that systemd keeps ----
 
 @pytest.fixture
