@@ -55,7 +55,7 @@ def as_stranger(code, *argv):
     """Runs Python with peer.py as a user whom nobody knows; gives what it prints."""
     script = (pathlib.Path(__file__).parent / "peer.py").read_text() + code
     done = subprocess.run(as_user(STRANGER_UID, [sys.executable, "-c", script, *map(str, argv)]), check=False,
-                          capture_output=True, timeout=60, cwd="/", env=base_env())
+                          capture_output=True, timeout=180, cwd="/", env=base_env())
     assert done.returncode == 0, text(done.stderr)
     return text(done.stdout)
 
@@ -504,6 +504,7 @@ def test_a_thousand_connections_of_one_user(fresh_stack):
     wait_until("descriptors to be given back", lambda: len(os.listdir(f"/proc/{stack.sidecar.pid}/fd")) <= fds + 8)
 
 
+@pytest.mark.uninstrumented  # ASan's realloc() copies all of it for each piece that sd-bus reads
 def test_a_message_of_128_mib(stack):
     """D-Bus allows it.  Nobody else notices, and the memory is given back."""
     part = bytes(63 << 20)  # an array has at most 64
@@ -521,8 +522,7 @@ def test_a_message_of_128_mib(stack):
                 assert time.monotonic() - begin < 5
             with pytest.raises((DBusError, OSError)):
                 sending.result()
-    if "address" not in stack.sanitize:
-        wait_until("the memory to be given back", lambda: rss() < before + 8192)
+    wait_until("the memory to be given back", lambda: rss() < before + 8192)
 
 
 def test_too_many_calls_at_once_are_refused(stack):
