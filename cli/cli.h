@@ -57,8 +57,8 @@ struct Verb {
 #define OPTIONS(table) .options = (table), .n_options = ELEMENTSOF(table)
 
 /* The rows, one file a group. */
-extern const Verb verb_enroll, verb_login, verb_status, verb_keys, verb_ref, verb_cert, verb_sign,
-        verb_verify, verb_run, verb_openssl_conf, verb_setup, verb_doctor, verb_policy,
+extern const Verb verb_enroll, verb_login, verb_logout, verb_status, verb_keys, verb_ref, verb_cert,
+        verb_sign, verb_verify, verb_run, verb_openssl_conf, verb_setup, verb_doctor, verb_policy,
         verb_history;
 extern const Verb verb_osslsigncode, verb_sbsign, verb_sign_file, verb_evmctl, verb_rauc,
         verb_mkimage;

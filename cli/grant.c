@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -14,6 +15,8 @@
 #include <openssl/conf.h>
 #include <openssl/pem.h>
 
+#include "cli/ask-sidecar.h"
+#include "cli/cli.h"
 #include "cli/output.h"
 #include "lib/file.h"
 #include "lib/ossl.h"
@@ -136,39 +139,76 @@ int grant_take_key(Grant *g, const char *path, Error *e) {
 
 /* ---- where ---- */
 
-static int find_grant(const char *name, Folder *ret, Error *e) {
-        if (!name)
-                *ret = geteuid() == 0 ? FOLDER_MACHINE : FOLDER_USER;
-        else if (strcmp(name, "user") == 0)
-                *ret = FOLDER_USER;
-        else if (strcmp(name, "machine") == 0)
-                *ret = FOLDER_MACHINE;
-        else
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "--grant is user or machine, not '%s'",
-                                 name);
+int grants_named(const char *value, const char *names[static GRANTS_MAX], Error *e) {
+        if (!value)
+                value = geteuid() == 0 ? "machine" : "user";
+        if (strcmp(value, "both") == 0) {
+                names[0] = "user";
+                names[1] = "machine";
+                return 2;
+        }
+        if (strcmp(value, "user") != 0 && strcmp(value, "machine") != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "--for is user, machine or both, not '%s'", value);
+        names[0] = value;
+        return 1;
+}
+
+static const char *bus_given(void) {
+        const char *variable = getenv("CSIGN_BUS");
+
+        return arg_bus ? arg_bus : variable && variable[0] ? variable : NULL;
+}
+
+int grants_apart(const char *config, Error *e) {
+        if (config || bus_given())
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "%s names one of them: it cannot go with --for both",
+                                 config    ? "--config"
+                                 : arg_bus ? "--bus"
+                                           : "CSIGN_BUS");
+        return 0;
+}
+
+static int find_grant(const char *name, const char *config, Folder *ret, Error *e) {
+        const char *names[GRANTS_MAX];
+        int r;
+
+        r = grants_named(name, names, e);
+        if (r < 0)
+                return r;
+        if (r > 1)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "one grant at a time: user or machine");
+        *ret = strcmp(names[0], "machine") == 0 ? FOLDER_MACHINE : FOLDER_USER;
+        if (*ret == FOLDER_MACHINE && !config && geteuid() != 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "the machine's grant is root's to change: run this as root, or "
+                                 "with --for user");
         return 0;
 }
 
 /* An absolute path: the names in sidecar.conf must mean the same to the sidecar, wherever it was
  * started. */
-static int find_folder(Grant *g, const char *name, const char *config, Error *e) {
+static int find_folder(Grant *g, const char *name, const char *config, bool make, Error *e) {
         char path[PATH_MAX];
         int r;
 
-        r = find_grant(name, &g->which, e);
-        if (r >= 0)
+        r = find_grant(name, config, &g->which, e);
+        if (r >= 0 && !config)
                 r = folder_file(g->which, NULL, path, e);
-        if (r < 0 && !config)
+        if (r < 0)
                 return r;
         if (config && snprintf(path, sizeof(path), "%s", config) >= PATH_MAX)
                 return error_set(e, -ENAMETOOLONG, "--config is too long");
 
-        r = dir_create(path, g->which == FOLDER_MACHINE && !config ? 0755 : 0700, e);
+        if (make)
+                r = dir_create(path, g->which == FOLDER_MACHINE && !config ? 0755 : 0700, e);
         if (r < 0)
                 return r;
-        if (!realpath(path, g->folder))
-                return error_set(e, -errno, "cannot resolve %s: %s", path, strerror(errno));
-        return 0;
+        if (realpath(path, g->folder))
+                return 0;
+        return error_set(e, errno == ENOENT ? -CSIGN_E_NOT_FOUND : -errno, "cannot resolve %s: %s",
+                         path, strerror(errno));
 }
 
 /* Files belong to the folder's owner; the machine's key to its sidecar's user, if there is one. */
@@ -218,13 +258,36 @@ static int prepare_files(Grant *g, Error *e) {
         return 0;
 }
 
-int grant_open(Grant *g, const char *name, const char *config, Error *e) {
+static int open_folder(Grant *g, const char *name, const char *config, bool make, Error *e) {
         int r;
 
-        r = find_folder(g, name, config, e);
+        r = find_folder(g, name, config, make, e);
         if (r >= 0)
                 r = find_owners(g, config, e);
         return r < 0 ? r : prepare_files(g, e);
+}
+
+int grant_open(Grant *g, const char *name, const char *config, Error *e) {
+        return open_folder(g, name, config, true, e);
+}
+
+int grant_find(Grant *g, const char *name, const char *config, Error *e) {
+        int r;
+
+        r = open_folder(g, name, config, false, e);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < GRANT_PARTS; i++)
+                if (g->files[i].was_there)
+                        return 0;
+        return error_set(e, -CSIGN_E_NOT_FOUND, "there is no grant in %s", g->folder);
+}
+
+int grant_sidecar(const Grant *g, SidecarClient **ret, Error *e) {
+        if (bus_given())
+                return sidecar_open(ret, e);
+        return sidecar_client_new_grant(
+                ret, g->which == FOLDER_MACHINE ? SIDECAR_GRANT_MACHINE : SIDECAR_GRANT_USER, 0, e);
 }
 
 /* ---- write, prove, take back ---- */
@@ -273,7 +336,15 @@ int grant_write_all(Grant *g, Error *e) {
         return r;
 }
 
-/* The sidecar reads what was written, and gets a token with it. */
+/* The key first: what cannot be removed after it is worth nothing. */
+int grant_remove(const Grant *g, Error *e) {
+        for (size_t i = 0; i < GRANT_PARTS; i++)
+                if (unlink(g->files[i].path) < 0 && errno != ENOENT)
+                        return error_set(e, -errno, "cannot remove %s: %s", g->files[i].path,
+                                         strerror(errno));
+        return 0;
+}
+
 int grant_prove(const Grant *g, SidecarClient *c, Error *e) {
         Error why = {};
         int r;

@@ -31,9 +31,25 @@ typedef struct Grant {
         GrantFile files[GRANT_PARTS];
 } Grant;
 
+#define GRANTS_MAX 2
+
+/* The grants that --for names: "user", "machine" or "both"; NULL: the machine's for root, else the
+ * user's.  How many there are. */
+int grants_named(const char *value, const char *names[static GRANTS_MAX], Error *e);
+
+/* Several grants have folders and sidecars of their own: neither --config, --bus nor CSIGN_BUS can
+ * be for both. */
+int grants_apart(const char *config, Error *e);
+
 /* name: "user", "machine", or NULL for the caller's own; config: another folder, or NULL. */
 int grant_open(Grant *g, const char *name, const char *config, Error *e);
 void grant_done(Grant *g); /* wipes */
+
+/* Without making its folder.  -CSIGN_E_NOT_FOUND: there is no such grant. */
+int grant_find(Grant *g, const char *name, const char *config, Error *e);
+
+/* That is to read this grant: the one at --bus or CSIGN_BUS, else the grant's own. */
+int grant_sidecar(const Grant *g, SidecarClient **ret, Error *e);
 
 /* What is to be written: the key of a file, or what the caller puts into files[GRANT_KEY].after;
  * and the rest. ca_path may be NULL. */
@@ -44,6 +60,7 @@ int grant_describe(Grant *g, const char *service, const char *client_id, const c
 int grant_write(Grant *g, GrantPart part, Error *e);
 int grant_write_all(Grant *g, Error *e);
 void grant_take_back(Grant *g);
+int grant_remove(const Grant *g, Error *e);
 
 /* The sidecar reads what was written, and gets a token with it.  -CSIGN_E_SIDECAR_UNAVAILABLE:
  * there is none; the grant may be right. */

@@ -20,9 +20,9 @@ static const struct {
         bool brief;
 } sections[] = {
         { "Sign, by way of this machine's sidecar:",
-          { &verb_enroll, &verb_login, &verb_status, &verb_keys, &verb_sign, &verb_verify,
-            &verb_history, &verb_ref, &verb_cert, &verb_run, &verb_openssl_conf, &verb_setup,
-            &verb_policy, &verb_doctor } },
+          { &verb_enroll, &verb_login, &verb_logout, &verb_status, &verb_keys, &verb_sign,
+            &verb_verify, &verb_history, &verb_ref, &verb_cert, &verb_run, &verb_openssl_conf,
+            &verb_setup, &verb_policy, &verb_doctor } },
         { "Sign with a tool that wants a key file: it gets a URI, and is verified:",
           { &verb_osslsigncode, &verb_sbsign, &verb_sign_file, &verb_evmctl, &verb_rauc,
             &verb_mkimage },

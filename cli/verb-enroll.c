@@ -7,14 +7,13 @@
 #include <unistd.h>
 
 #include "cli/ask-account.h"
-#include "cli/ask-sidecar.h"
 #include "cli/cli.h"
 #include "cli/grant.h"
 #include "cli/output.h"
 #include "cli/pair.h"
 #include "lib/ossl.h"
 
-static const char *arg_enroll_service, *arg_enroll_ca, *arg_code, *arg_enroll_grant,
+static const char *arg_enroll_service, *arg_enroll_ca, *arg_code, *arg_enroll_for,
         *arg_enroll_config;
 static const char *arg_enroll_algorithm = "P-256";
 
@@ -88,9 +87,9 @@ static int enroll_run(char *args[], size_t n, Error *e) {
 
         r = normal_service(arg_enroll_service, &service);
         if (r >= 0)
-                r = grant_open(&g, arg_enroll_grant, arg_enroll_config, e);
+                r = grant_open(&g, arg_enroll_for, arg_enroll_config, e);
         if (r >= 0)
-                r = sidecar_open(&sidecar, e);
+                r = grant_sidecar(&g, &sidecar, e);
         return r < 0 ? r : enroll(&g, buf_str(&service), sidecar, e);
 }
 
@@ -100,7 +99,7 @@ static const Option enroll_options[] = {
         { "code", "CODE", "from csign account enroll; good once", &arg_code, .required = true },
         { "ca", "FILE", "the service's CA certificates (default: the system's)", &arg_enroll_ca },
         { "algorithm", "NAME", "P-256 (default) P-384 RSA-3072 RSA-4096 Ed25519", &arg_enroll_algorithm },
-        { "grant", "WHICH", "user or machine (default: machine for root)", &arg_enroll_grant },
+        { "for", "WHICH", "user or machine (default: machine for root)", &arg_enroll_for },
         { "config", "DIR", "the sidecar's folder, if it has another", &arg_enroll_config },
         /* clang-format on */
 };

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "cli/ask-account.h"
-#include "cli/ask-sidecar.h"
 #include "cli/cli.h"
 #include "cli/grant.h"
 #include "cli/output.h"
@@ -22,7 +21,7 @@
 #include "lib/ossl.h"
 #include "lib/token-request.h"
 
-static const char *arg_rotate_grant, *arg_rotate_config, *arg_rotate_algorithm = "P-256";
+static const char *arg_rotate_for, *arg_rotate_config, *arg_rotate_algorithm = "P-256";
 static uint64_t arg_overlap = 300;
 
 /* ---- what the sidecar has ---- */
@@ -250,9 +249,9 @@ static int rotate_run(char *args[], size_t n, Error *e) {
         _cleanup_(grant_done) Grant g = {};
         int r;
 
-        r = grant_open(&g, arg_rotate_grant, arg_rotate_config, e);
+        r = grant_open(&g, arg_rotate_for, arg_rotate_config, e);
         if (r >= 0)
-                r = sidecar_open(&sidecar, e);
+                r = grant_sidecar(&g, &sidecar, e);
         if (r >= 0)
                 r = rotate(&rot, &g, sidecar, e);
         if (r < 0)
@@ -268,7 +267,7 @@ static const Option rotate_options[] = {
         /* clang-format off */
         { "overlap", "SECONDS", "that the old key lasts on (default 300)", &arg_overlap, OPTION_NUMBER },
         { "algorithm", "NAME", "P-256 (default) P-384 RSA-3072 RSA-4096 Ed25519", &arg_rotate_algorithm },
-        { "grant", "WHICH", "user or machine (default: machine for root)", &arg_rotate_grant },
+        { "for", "WHICH", "user or machine (default: machine for root)", &arg_rotate_for },
         { "config", "DIR", "the sidecar's folder, if it has another", &arg_rotate_config },
         /* clang-format on */
 };

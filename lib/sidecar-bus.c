@@ -147,9 +147,8 @@ static int place_add(SidecarBus *b, const char *address, Error *e) {
         return 0;
 }
 
-static int places_default(SidecarBus *b, Error *e) {
+static int places_user(SidecarBus *b, Error *e) {
         const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
-        int r;
 
         if (runtime && *runtime) {
                 char socket[sizeof(((struct sockaddr_un *) 0)->sun_path) + 16];
@@ -160,32 +159,66 @@ static int places_default(SidecarBus *b, Error *e) {
                 if (n > 0 && (size_t) n < sizeof(socket))
                         (void) place_add(b, socket, NULL);
         }
+        return place_add(b, "user", e);
+}
 
-        r = place_add(b, "user", e);
-        if (r >= 0)
-                r = place_add(b, "unix:path=/run/csign/sidecar.sock", e);
-        if (r >= 0)
-                r = place_add(b, "system", e);
+static int places_machine(SidecarBus *b, Error *e) {
+        int r;
+
+        r = place_add(b, "unix:path=/run/csign/sidecar.sock", e);
+        return r < 0 ? r : place_add(b, "system", e);
+}
+
+static void places_are_guessed(SidecarBus *b) {
         for (size_t i = 0; i < b->n_places; i++)
                 b->places[i].guessed = true;
-        return r;
+}
+
+static int bus_alloc(SidecarBus **ret, uint64_t timeout_usec, Error *e) {
+        SidecarBus *b = calloc(1, sizeof(*b));
+
+        if (!b)
+                return error_set(e, -ENOMEM, "out of memory");
+        b->timeout_usec = timeout_usec > 0 ? timeout_usec : TIMEOUT_DEFAULT;
+        *ret = b;
+        return 0;
 }
 
 int sidecar_bus_new(SidecarBus **ret, const char *address, uint64_t timeout_usec, Error *e) {
         _cleanup_(sidecar_bus_freep) SidecarBus *b = NULL;
         int r;
 
-        b = calloc(1, sizeof(*b));
-        if (!b)
-                return error_set(e, -ENOMEM, "out of memory");
-
-        b->timeout_usec = timeout_usec > 0 ? timeout_usec : TIMEOUT_DEFAULT;
+        r = bus_alloc(&b, timeout_usec, e);
+        if (r < 0)
+                return r;
         if (!address)
                 address = secure_getenv("CSIGN_BUS");
 
-        r = address && *address ? place_add(b, address, e) : places_default(b, e);
+        if (address && *address) {
+                r = place_add(b, address, e);
+        } else {
+                r = places_user(b, e);
+                if (r >= 0)
+                        r = places_machine(b, e);
+                places_are_guessed(b);
+        }
         if (r < 0)
                 return r;
+
+        *ret = TAKE(b);
+        return 0;
+}
+
+int sidecar_bus_new_grant(SidecarBus **ret, SidecarGrant grant, uint64_t timeout_usec, Error *e) {
+        _cleanup_(sidecar_bus_freep) SidecarBus *b = NULL;
+        int r;
+
+        r = bus_alloc(&b, timeout_usec, e);
+        if (r >= 0)
+                r = grant == SIDECAR_GRANT_USER ? places_user(b, e) : places_machine(b, e);
+        if (r < 0)
+                return r;
+        places_are_guessed(b);
 
         *ret = TAKE(b);
         return 0;

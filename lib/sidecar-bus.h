@@ -14,11 +14,13 @@
 
 #include "lib/error.h"
 #include "lib/libsystemd.h"
+#include "lib/sidecar-client.h"
 
 typedef struct SidecarBus SidecarBus;
 
 /* Address and timeout as in sidecar-client.h.  -CSIGN_E_BAD_CONFIG: not an address. */
 int sidecar_bus_new(SidecarBus **ret, const char *address, uint64_t timeout_usec, Error *e);
+int sidecar_bus_new_grant(SidecarBus **ret, SidecarGrant grant, uint64_t timeout_usec, Error *e);
 void sidecar_bus_free(SidecarBus *b);
 DEFINE_CLEANUP(SidecarBus, sidecar_bus_free)
 

@@ -21,22 +21,34 @@ struct SidecarClient {
         SidecarBus *bus;
 };
 
+/* Takes bus over. */
+static int client_new(SidecarClient **ret, SidecarBus *bus, Error *e) {
+        SidecarClient *c = malloc(sizeof(*c));
+
+        if (!c) {
+                sidecar_bus_free(bus);
+                return error_set(e, -ENOMEM, "out of memory");
+        }
+        *c = (SidecarClient){ .bus = bus };
+        *ret = c;
+        return 0;
+}
+
 int sidecar_client_new(SidecarClient **ret, const char *address, uint64_t timeout_usec, Error *e) {
-        _cleanup_(sidecar_bus_freep) SidecarBus *bus = NULL;
-        SidecarClient *c;
+        SidecarBus *bus = NULL;
         int r;
 
         r = sidecar_bus_new(&bus, address, timeout_usec, e);
-        if (r < 0)
-                return r;
+        return r < 0 ? r : client_new(ret, bus, e);
+}
 
-        c = malloc(sizeof(*c));
-        if (!c)
-                return error_set(e, -ENOMEM, "out of memory");
+int sidecar_client_new_grant(SidecarClient **ret, SidecarGrant grant, uint64_t timeout_usec,
+                             Error *e) {
+        SidecarBus *bus = NULL;
+        int r;
 
-        *c = (SidecarClient){ .bus = TAKE(bus) };
-        *ret = c;
-        return 0;
+        r = sidecar_bus_new_grant(&bus, grant, timeout_usec, e);
+        return r < 0 ? r : client_new(ret, bus, e);
 }
 
 void sidecar_client_free(SidecarClient *c) {

@@ -9,7 +9,8 @@
  * bus), "bus:ADDRESS" (its name on the bus at a D-Bus address).  NULL: CSIGN_BUS from the
  * environment, unless the process is setuid; else the user's socket
  * ($XDG_RUNTIME_DIR/csign/sidecar.sock), the user's bus, the machine's socket
- * (/run/csign/sidecar.sock) and the system bus, the first that has a sidecar. */
+ * (/run/csign/sidecar.sock) and the system bus, the first that has a sidecar.  An address that was
+ * given is the only one: another sidecar would sign as another account. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,8 +24,14 @@
 
 typedef struct SidecarClient SidecarClient;
 
+/* Whose sidecar: the user's own, or the machine's. */
+typedef enum SidecarGrant { SIDECAR_GRANT_USER, SIDECAR_GRANT_MACHINE } SidecarGrant;
+
 /* Does not connect.  timeout_usec 0: 30 s for each call. */
 int sidecar_client_new(SidecarClient **ret, const char *address, uint64_t timeout_usec, Error *e);
+/* One grant's sidecar, at its usual places, whatever CSIGN_BUS says. */
+int sidecar_client_new_grant(SidecarClient **ret, SidecarGrant grant, uint64_t timeout_usec,
+                             Error *e);
 void sidecar_client_free(SidecarClient *c);
 DEFINE_CLEANUP(SidecarClient, sidecar_client_free)
 

@@ -61,25 +61,33 @@ static void take_who(StatusCall *c) {
 static int status_reply(BusCall *call, sd_bus_message *reply) {
         const Setup *s = call->setup;
         Manager *m = call->peer->manager;
-        char expires[32], calls[24], signatures[24], not_set_up[ERROR_TEXT_MAX] = "";
+        TokenFacts token = { .age = -1 };
+        char expires[32], age[24] = "", offset[24] = "", calls[24], signatures[24],
+                          not_set_up[ERROR_TEXT_MAX] = "";
 
         take_who(container_of(call, StatusCall, call));
         if (!s->api)
                 (void) error_text(&s->why_not, not_set_up);
+        if (s->api)
+                service_token_facts(s->api, &token);
+        if (token.age >= 0)
+                snprintf(age, sizeof(age), "%" PRId64, token.age);
+        if (s->api)
+                snprintf(offset, sizeof(offset), "%" PRId64, token.clock_offset);
         snprintf(calls, sizeof(calls), "%" PRIu64, m->n_calls);
         snprintf(signatures, sizeof(signatures), "%" PRIu64, m->n_signatures);
 
-        return sd_bus_message_append(reply, "a{ss}", 11, "version", CSIGN_VERSION, "grant",
-                                     grant_name(m->options.grant), "service",
-                                     s->api              ? service_address(s->api)
-                                     : s->config.service ? s->config.service
-                                                         : "",
-                                     "client-id", s->config.client_id ? s->config.client_id : "",
-                                     "account", m->who.name, "scope", m->who.scope, "token-expires",
-                                     time_text(s->api ? service_token_expires(s->api) : 0, expires),
-                                     "credential", s->config.credential ? s->config.credential : "",
-                                     "last-error", s->api ? m->last_error : not_set_up, "calls",
-                                     calls, "signatures", signatures);
+        return sd_bus_message_append(
+                reply, "a{ss}", 13, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
+                "service",
+                s->api              ? service_address(s->api)
+                : s->config.service ? s->config.service
+                                    : "",
+                "client-id", s->config.client_id ? s->config.client_id : "", "account", m->who.name,
+                "scope", m->who.scope, "token-expires", time_text(token.expires, expires),
+                "token-age", age, "clock-offset", offset, "credential",
+                s->config.credential ? s->config.credential : "", "last-error",
+                s->api ? m->last_error : not_set_up, "calls", calls, "signatures", signatures);
 }
 
 static const BusCallOps status_ops = {
@@ -130,6 +138,8 @@ static void reload_done(BusCall *call) {
 
         if (call->asked_service)
                 call->peer->manager->reloading = false;
+        if (c->setup && !c->setup->api)
+                manager_log_out(call->peer->manager, TAKE(c->setup));
         setup_unref(c->setup);
 }
 

@@ -177,10 +177,14 @@ int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e
         int r;
 
         r = setup_load(&setup, m->config_dir, m->options.grant, e);
-        if (r >= 0)
-                r = setup_check(setup, e);
         if (r < 0)
                 return r;
+        r = setup_check(setup, e);
+        if (r < 0) {
+                if (!setup->config.service)
+                        *ret = TAKE(setup);
+                return r;
+        }
 
         wish.since = now_usec();
         wish.deadline = wish.since + setup->config.timeout_usec;
@@ -205,7 +209,9 @@ static void hangup_done(void *arg) {
         Hangup *h = arg;
 
         h->manager->reloading = false;
-        if (h->r < 0)
+        if (h->r < 0 && h->setup)
+                manager_log_out(h->manager, TAKE(h->setup));
+        else if (h->r < 0)
                 log_failure(LOG_ERROR, "not reloaded: all stays as it was", &h->e);
         else
                 manager_set_setup(h->manager, TAKE(h->setup), &h->who);
@@ -351,6 +357,15 @@ void manager_set_setup(Manager *m, Setup *setup, const WhoAmI *who) {
         *m->last_error = 0;
         log_line(LOG_NOTICE, "configuration loaded", "SERVICE", setup->config.service, "ACCOUNT",
                  who->name, NULL);
+}
+
+void manager_log_out(Manager *m, Setup *setup) {
+        setup_unref(m->setup);
+        m->setup = setup;
+        m->who = (WhoAmI){};
+        m->who_known = false;
+        *m->last_error = 0;
+        log_failure(LOG_NOTICE, "logged out", &setup->why_not);
 }
 
 void manager_free(Manager *m) {

@@ -60,8 +60,12 @@ DEFINE_CLEANUP(Manager, manager_free)
 int manager_run(Manager *m, Error *e);
 
 /* Reads all of the configuration anew and proves it by asking the service who we are.  On any
- * thread; nothing of it holds before manager_set_setup(). */
+ * thread; nothing of it holds before manager_set_setup().  -CSIGN_E_NO_CREDENTIAL with a *ret:
+ * there is no sidecar.conf any more; for manager_log_out(). */
 int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e);
 
 /* Swaps in what Reload() has proved; who: what the service said. */
 void manager_set_setup(Manager *m, Setup *setup, const WhoAmI *who);
+
+/* Swaps in a setup that has no account: from now on nothing is signed. */
+void manager_log_out(Manager *m, Setup *setup);

@@ -116,8 +116,8 @@ const char *service_address(ServiceApi *s) {
         return way_address(s->way);
 }
 
-int64_t service_token_expires(ServiceApi *s) {
-        return token_expires(s->token);
+void service_token_facts(ServiceApi *s, TokenFacts *ret) {
+        token_facts(s->token, ret);
 }
 
 /* ---- signatures ---- */

@@ -10,6 +10,7 @@
 #include "lib/error.h"
 #include "sidecar/config.h"
 #include "sidecar/service-answers.h"
+#include "sidecar/token.h"
 #include "sidecar/way.h"
 
 #define SIGN_BATCH_MAX 64
@@ -44,5 +45,4 @@ int service_whoami(ServiceApi *s, const Wish *wish, WhoAmI *ret, Error *e);
 /* The address that is asked now. */
 const char *service_address(ServiceApi *s);
 
-/* Unix time, 0: there is no token. */
-int64_t service_token_expires(ServiceApi *s);
+void service_token_facts(ServiceApi *s, TokenFacts *ret);

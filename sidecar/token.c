@@ -25,7 +25,7 @@ struct Token {
         pthread_mutex_t lock;
         pthread_cond_t changed;
         char value[TOKEN_MAX]; /* "" if there is none */
-        uint64_t refresh_at, ends_at;
+        uint64_t asked_at, refresh_at, ends_at;
         int64_t ends_wall;
         int64_t clock_offset; /* seconds that the service's clock is ahead */
         bool fetching;
@@ -121,6 +121,7 @@ static void store(Token *t, const char *value, uint32_t expires_in, uint64_t ask
         uint64_t life = expires_in * USEC_PER_SEC;
 
         memcpy(t->value, value, TOKEN_MAX);
+        t->asked_at = asked_at;
         t->refresh_at = asked_at + life / 2 + random_below(life / 6);
         t->ends_at = asked_at + life;
         t->ends_wall = time(NULL) + expires_in;
@@ -220,11 +221,14 @@ void token_note_date(Token *t, int64_t date) {
         (void) pthread_mutex_unlock(&t->lock);
 }
 
-int64_t token_expires(Token *t) {
-        int64_t wall;
+void token_facts(Token *t, TokenFacts *ret) {
+        uint64_t now = now_usec();
 
         (void) pthread_mutex_lock(&t->lock);
-        wall = is_good(t, now_usec()) ? t->ends_wall : 0;
+        *ret = (TokenFacts){ .clock_offset = t->clock_offset, .age = -1 };
+        if (is_good(t, now)) {
+                ret->expires = t->ends_wall;
+                ret->age = (int64_t) ((now - t->asked_at) / USEC_PER_SEC);
+        }
         (void) pthread_mutex_unlock(&t->lock);
-        return wall;
 }

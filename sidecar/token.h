@@ -34,5 +34,11 @@ void token_refused(Token *t, const char *value);
  * is known to differ from ours.  0: it had none. */
 void token_note_date(Token *t, int64_t date);
 
-/* Wall-clock time (Unix) when the present one ends; 0 if there is none. */
-int64_t token_expires(Token *t);
+/* Of the present one. */
+typedef struct TokenFacts {
+        int64_t expires;      /* Unix time; 0: there is none */
+        int64_t age;          /* seconds since it was asked for; -1: there is none */
+        int64_t clock_offset; /* seconds that the service's clock is ahead of ours */
+} TokenFacts;
+
+void token_facts(Token *t, TokenFacts *ret);

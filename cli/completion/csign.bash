@@ -46,8 +46,8 @@ _csign() {
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_verbs) --help --version" -- "$cur")
         elif [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_options "${verb[@]}") --help" -- "$cur")
-        elif [[ $prev == --grant ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "user machine" -- "$cur")
+        elif [[ $prev == --for ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "user machine both" -- "$cur")
         elif [[ $prev == --key || $prev == -key || $cur == csign:* || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
                 type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
