@@ -118,15 +118,16 @@ static int record_refusal(const Request *req, ChangeEvent *event, Error *e) {
 /* Who tried to change what it may not, or could not, is worth a record, and so is who was refused a
  * look; a look that found nothing is not. */
 static bool is_worth_a_record(const Request *req) {
+        bool look = strcmp(req->route->method, "GET") == 0;
         int code = req->error.code;
 
         if (req->principal && strcmp(req->error.rule, "account-network") == 0)
                 return true; /* somebody may have its key */
-        if (!req->principal || req->route->right < RIGHT_PAGES_ ||
-            code == -CSIGN_E_AUDIT_UNAVAILABLE || code == -CSIGN_E_RATE_LIMITED)
+        if (!req->principal || code == -CSIGN_E_AUDIT_UNAVAILABLE || code == -CSIGN_E_RATE_LIMITED)
                 return false;
-        return code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE ||
-               strcmp(req->route->method, "GET") != 0;
+        if (req->route->right < RIGHT_PAGES_ && (look || req->route->key == KEY_OF_HANDLER))
+                return false; /* signatures have records of their own */
+        return !look || code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE;
 }
 
 /* The answer stays what it was, if the record can be written. */
