@@ -20,7 +20,6 @@
 
 #define REPLY_MAX     ((size_t) 8 * 1024 * 1024)
 #define LIMIT_DEFAULT 50
-#define LIMIT_MAX     200
 
 int request_init(Request *req, Service *service) {
         *req = (Request){
@@ -229,11 +228,11 @@ int request_limit(const Request *req, unsigned *ret, Error *e) {
         uint64_t v;
         int r;
 
-        r = request_number(req, "limit", LIMIT_MAX, &v, e);
+        r = request_number(req, "limit", PAGE_LIMIT_MAX, &v, e);
         if (r < 0)
                 return r;
         if (v == 0 && form_get(&req->query, "limit"))
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "'limit' is 1 to %d", LIMIT_MAX);
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'limit' is 1 to %d", PAGE_LIMIT_MAX);
         *ret = v ? (unsigned) v : LIMIT_DEFAULT;
         return 0;
 }

@@ -68,7 +68,8 @@ int request_json(Request *req, json_t **ret, Error *e);
 int request_body(Request *req, const JsonField fields[], size_t n, void *target, json_t **ret_root,
                  Error *e);
 
-/* ?limit= of a listing: 1 to 200, or the default 50. */
+/* ?limit= of a listing: 1 to PAGE_LIMIT_MAX, or the default 50. */
+#define PAGE_LIMIT_MAX 200
 int request_limit(const Request *req, unsigned *ret, Error *e);
 
 /* ?name= as a path, normalised; "" if it is not there. */

@@ -22,6 +22,8 @@ extern const char SQL_TSG_BY_ID[];          /* scope, id */
 extern const char SQL_TSG_BY_PATH[];        /* scope, path */
 extern const char SQL_TSG_TOP[];            /* nothing */
 extern const char SQL_TSG_LIST[];           /* PATH_RANGE_ARGS, limit */
+extern const char SQL_TSG_SETTINGS[];       /* id; separation_of_duties, revision */
+extern const char SQL_TSG_SET_DUTIES[];     /* on, off or NULL, id */
 extern const char SQL_TSG_PATH[];           /* id; path */
 extern const char SQL_TSG_ANCESTORS[]; /* id; ancestors' id, path, separation_of_duties, the top
                                           first */
@@ -66,14 +68,15 @@ extern const char SQL_BINDINGS_OF[]; /* principal, principal; id, role, principa
 extern const char SQL_USER_HOME[], SQL_ACCOUNT_HOME[],
         SQL_TEAM_HOME[]; /* id; tsg, path, state, expires */
 extern const char SQL_FORGET_ROLES[], SQL_FORGET_TEAMS[], SQL_FORGET_PROJECTS[]; /* principal */
-extern const char SQL_TEAMS_COUNT[];                                             /* member */
-extern const char SQL_PROJECTS_COUNT[]; /* principal, principal */
-extern const char SQL_PROJECTS_OF[];    /* principal, principal; project */
-extern const char SQL_OWNS_ACCOUNTS[];  /* member */
-extern const char SQL_TEAMS_OF[];       /* member; team */
-extern const char SQL_ROLE_INSERT[];    /* id, tsg, name, path, pages, created */
-extern const char SQL_ROLE_BY_ID[];     /* id */
-extern const char SQL_ROLE_LIST[];      /* PATH_RANGE_ARGS, limit */
+extern const char SQL_PRINCIPALS_ABOVE[]; /* TSG, TSG, after, limit; id */
+extern const char SQL_TEAMS_COUNT[];      /* member */
+extern const char SQL_PROJECTS_COUNT[];   /* principal, principal */
+extern const char SQL_PROJECTS_OF[];      /* principal, principal; project */
+extern const char SQL_OWNS_ACCOUNTS[];    /* member */
+extern const char SQL_TEAMS_OF[];         /* member; team */
+extern const char SQL_ROLE_INSERT[];      /* id, tsg, name, path, pages, created */
+extern const char SQL_ROLE_BY_ID[];       /* id */
+extern const char SQL_ROLE_LIST[];        /* PATH_RANGE_ARGS, limit */
 extern const char SQL_ROLE_TOUCH[];
 extern const char SQL_ROLE_UPDATE[];     /* pages, id */
 extern const char SQL_ROLE_IS_BOUND[];   /* id; a row or none */
