@@ -278,6 +278,16 @@ int request_place(const Request *req, Right right, const char *asked,
         return r < 0 ? r : request_allow(req, right, ret_tsg->id, e);
 }
 
+int request_reply_id(Request *req, const char *id) {
+        JsonOut o = JSON_OUT(&req->reply);
+
+        json_begin_object(&o, NULL);
+        json_out_str(&o, "id", id);
+        json_end_object(&o);
+        req->status = 201;
+        return o.r;
+}
+
 ChangeEvent request_event(const Request *req, const char *kind) {
         return (ChangeEvent){
                 .kind = kind,

@@ -92,5 +92,8 @@ int request_place(const Request *req, Right right, const char *asked,
 int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,
                    AuditRecord *rec, Error *e);
 
+/* 201 and {"id": …}: what was put somewhere is there. */
+int request_reply_id(Request *req, const char *id);
+
 /* What a record of this request begins with. */
 ChangeEvent request_event(const Request *req, const char *kind);

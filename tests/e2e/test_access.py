@@ -28,9 +28,9 @@ def lab(tmp_path_factory):
         grant(s, s.people["manager"], "key-manager", "lab/low")
         grant(s, s.people["viewer"], "viewer", "lab")
         grant(s, s.team, "key-manager", "lab")
-        s.api("POST", f"/v1/teams/{s.team}/members", {"principal": s.people["member"].id}, status=204)
+        s.api("POST", f"/v1/teams/{s.team}/members", {"principal": s.people["member"].id}, status=201)
         for who in ("signer", "manager"):
-            s.api("POST", f"/v1/projects/{s.project}/signers", {"principal": s.people[who].id}, status=204)
+            s.api("POST", f"/v1/projects/{s.project}/signers", {"principal": s.people[who].id}, status=201)
         s.api("PATCH", f"/v1/users/{s.people['gone'].id}", {"state": "disabled"}, status=200)
         yield s
 
