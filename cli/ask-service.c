@@ -181,6 +181,11 @@ int admin_call(Admin *a, const char *method, const char *path, const json_t *bod
         if (r < 0)
                 return r;
 
+        /* 204: done, and nothing to say. */
+        if (answer.body.len == 0) {
+                *ret = json_object();
+                return *ret ? 0 : -ENOMEM;
+        }
         r = json_parse(answer.body.data, answer.body.len, &object, e);
         if (r < 0 || !json_is_object(object)) {
                 json_decref(object);

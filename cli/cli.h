@@ -62,6 +62,7 @@ extern const Verb verb_enroll, verb_login, verb_logout, verb_status, verb_keys, 
         verb_history;
 extern const Verb verb_osslsigncode, verb_sbsign, verb_sign_file, verb_evmctl, verb_rauc,
         verb_mkimage;
+extern const Verb verb_user, verb_team, verb_project, verb_role, verb_access;
 extern const Verb verb_whoami, verb_tsg, verb_key, verb_account, verb_ca, verb_audit, verb_usage,
         verb_explain, verb_kek;
 

@@ -28,8 +28,9 @@ static const struct {
             &verb_mkimage },
           .brief = true },
         { "Administer the signing service:",
-          { &verb_tsg, &verb_key, &verb_account, &verb_ca, &verb_audit, &verb_usage, &verb_explain,
-            &verb_kek, &verb_whoami },
+          { &verb_tsg, &verb_key, &verb_account, &verb_user, &verb_team, &verb_project, &verb_role,
+            &verb_access, &verb_ca, &verb_audit, &verb_usage, &verb_explain, &verb_kek,
+            &verb_whoami },
           .brief = true },
 };
 

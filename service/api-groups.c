@@ -326,8 +326,8 @@ int api_group_member_add(Request *req, Error *e) {
         if (r < 0)
                 return r;
         snprintf(ch.member, sizeof(ch.member), "%.39s", ch.principal);
-        req->status = 204;
-        return commit_group(&ch, "add", NULL, NULL, insert_member, e);
+        r = request_reply_id(req, ch.member);
+        return r < 0 ? r : commit_group(&ch, "add", NULL, NULL, insert_member, e);
 }
 
 static int delete_member(DbConn *c, void *userdata, Error *e) {

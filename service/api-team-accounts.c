@@ -154,10 +154,11 @@ static int commit_owner(OwnerChange *ch, Error *e) {
         if (r >= 0)
                 r = audit_entry_change(&rec, &event, "account", ch->of.id, "path", ch->of.path,
                                        "team", ch->to, "team_before", ch->from, NULL);
-        if (r < 0)
-                return r;
-        ch->req->status = 204;
-        return request_commit(ch->req, update_owner, ch, &rec, e);
+        if (r >= 0 && ch->to)
+                r = request_reply_id(ch->req, ch->of.id);
+        else
+                ch->req->status = 204;
+        return r < 0 ? r : request_commit(ch->req, update_owner, ch, &rec, e);
 }
 
 int api_team_account_add(Request *req, Error *e) {

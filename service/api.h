@@ -64,6 +64,11 @@ int api_user_key_list(Request *req, Error *e);
 int api_user_key_create(Request *req, Error *e);
 int api_user_key_delete(Request *req, Error *e);
 
+int api_settings_get(Request *req, Error *e);
+int api_settings_change(Request *req, Error *e);
+int api_key_access(Request *req, Error *e);
+int api_principal_access(Request *req, Error *e);
+
 /* Of teams and of projects. */
 int api_group_list(Request *req, Error *e);
 int api_group_get(Request *req, Error *e);

@@ -58,6 +58,10 @@ const Root *page_root(Page *p, Right right) {
 
 int page_end(Page *p) {
         json_end_array(&p->o);
+        return page_finish(p);
+}
+
+int page_finish(Page *p) {
         json_out_str(&p->o, "next_cursor", p->more ? p->last : "");
         json_end_object(&p->o);
         return p->o.r;

@@ -43,3 +43,6 @@ bool page_take(Page *p, const char *path);
 const Root *page_root(Page *p, Right right);
 
 int page_end(Page *p);
+
+/* The same after the array's end, for who has more to say beside it. */
+int page_finish(Page *p);

@@ -42,6 +42,11 @@ static bool has_role(const Principal *p, Right right) {
         return false;
 }
 
+bool policy_binding_counts(const Principal *p, const Binding *b, const TsgChain *tsg) {
+        return covers(p, tsg) && b->tsg.n > 0 && b->rights.on[PAGE_KEYS] > ACCESS_NONE &&
+               tsg_chain_has(tsg, b->tsg.ids[b->tsg.n - 1]);
+}
+
 void policy_rights_on(const Principal *p, const TsgChain *tsg, Rights *ret) {
         *ret = (Rights){};
         if (!covers(p, tsg) || !p->may_administer)
@@ -276,20 +281,38 @@ static int check_project(const Principal *p, const Key *key, Error *e) {
                               key->path, key->project, principal_type_name(p), p->name);
 }
 
-int policy_check_use(const Principal *p, const Key *key, const char **ret_rule, Error *e) {
+static int check_use(const Principal *p, const Key *key, const char **ret_rule, Error *e) {
         int r;
 
-        r = policy_check_right(p, RIGHT_SIGN, e);
-        if (r >= 0)
-                r = policy_check_key(p, key, NULL, e);
-        if (r >= 0)
-                r = check_project(p, key, e);
+        r = check_project(p, key, e);
         if (r >= 0)
                 r = check_duties(p, key, e);
         if (r < 0)
                 return r;
         *ret_rule = key->project[0] ? "project" : "scope";
         return 0;
+}
+
+int policy_check_use(const Principal *p, const Key *key, const char **ret_rule, Error *e) {
+        int r;
+
+        r = policy_check_right(p, RIGHT_SIGN, e);
+        if (r >= 0)
+                r = policy_check_key(p, key, NULL, e);
+        return r < 0 ? r : check_use(p, key, ret_rule, e);
+}
+
+int policy_explain_use(const Principal *p, const Key *key, const char **ret_rule, Error *e) {
+        int r;
+
+        if (p->ended)
+                return error_set_rule(e, -CSIGN_E_NOT_PERMITTED, "principal-state",
+                                      "%s '%s' is disabled or has expired", principal_type_name(p),
+                                      p->name);
+        r = policy_check_right(p, RIGHT_SIGN, e);
+        if (r >= 0 && !covers(p, &key->above))
+                return policy_unreachable(p, -CSIGN_E_KEY_NOT_FOUND, "key", key->path, e);
+        return r < 0 ? r : check_use(p, key, ret_rule, e);
 }
 
 static int check_key_state(const Key *k, Error *e) {

@@ -77,6 +77,13 @@ int policy_check_sign(const Principal *p, const Key *key, const SignRequest *req
  * "project" for one that is in one. */
 int policy_check_use(const Principal *p, const Key *key, const char **ret_rule, Error *e);
 
+/* The same for who may know the reason: that a project keeps the key from p is said, and that p is
+ * disabled or has expired (rule "principal-state").  For answers, never for decisions. */
+int policy_explain_use(const Principal *p, const Key *key, const char **ret_rule, Error *e);
+
+/* Whether a role of p's gives it anything of the page keys there. */
+bool policy_binding_counts(const Principal *p, const Binding *b, const TsgChain *tsg);
+
 /* Whether p may see the key: who may sign with it, as far as scope and projects go, and who may see
  * the keys of its TSG; asked_path NULL: it was asked for by id. */
 int policy_check_key(const Principal *p, const Key *key, const char *asked_path, Error *e);

@@ -20,7 +20,6 @@
 
 #define REPLY_MAX     ((size_t) 8 * 1024 * 1024)
 #define LIMIT_DEFAULT 50
-#define LIMIT_MAX     200
 
 int request_init(Request *req, Service *service) {
         *req = (Request){
@@ -118,15 +117,16 @@ static int record_refusal(const Request *req, ChangeEvent *event, Error *e) {
 /* Who tried to change what it may not, or could not, is worth a record, and so is who was refused a
  * look; a look that found nothing is not. */
 static bool is_worth_a_record(const Request *req) {
+        bool look = strcmp(req->route->method, "GET") == 0;
         int code = req->error.code;
 
         if (req->principal && strcmp(req->error.rule, "account-network") == 0)
                 return true; /* somebody may have its key */
-        if (!req->principal || req->route->right < RIGHT_PAGES_ ||
-            code == -CSIGN_E_AUDIT_UNAVAILABLE || code == -CSIGN_E_RATE_LIMITED)
+        if (!req->principal || code == -CSIGN_E_AUDIT_UNAVAILABLE || code == -CSIGN_E_RATE_LIMITED)
                 return false;
-        return code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE ||
-               strcmp(req->route->method, "GET") != 0;
+        if (req->route->right < RIGHT_PAGES_ && (look || req->route->key == KEY_OF_HANDLER))
+                return false; /* signatures have records of their own */
+        return !look || code == -CSIGN_E_NOT_PERMITTED || code == -CSIGN_E_OUT_OF_SCOPE;
 }
 
 /* The answer stays what it was, if the record can be written. */
@@ -228,11 +228,11 @@ int request_limit(const Request *req, unsigned *ret, Error *e) {
         uint64_t v;
         int r;
 
-        r = request_number(req, "limit", LIMIT_MAX, &v, e);
+        r = request_number(req, "limit", PAGE_LIMIT_MAX, &v, e);
         if (r < 0)
                 return r;
         if (v == 0 && form_get(&req->query, "limit"))
-                return error_set(e, -CSIGN_E_BAD_REQUEST, "'limit' is 1 to %d", LIMIT_MAX);
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'limit' is 1 to %d", PAGE_LIMIT_MAX);
         *ret = v ? (unsigned) v : LIMIT_DEFAULT;
         return 0;
 }
@@ -276,6 +276,16 @@ int request_place(const Request *req, Right right, const char *asked,
         if (r == -CSIGN_E_NOT_FOUND)
                 return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
         return r < 0 ? r : request_allow(req, right, ret_tsg->id, e);
+}
+
+int request_reply_id(Request *req, const char *id) {
+        JsonOut o = JSON_OUT(&req->reply);
+
+        json_begin_object(&o, NULL);
+        json_out_str(&o, "id", id);
+        json_end_object(&o);
+        req->status = 201;
+        return o.r;
 }
 
 ChangeEvent request_event(const Request *req, const char *kind) {

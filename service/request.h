@@ -68,7 +68,8 @@ int request_json(Request *req, json_t **ret, Error *e);
 int request_body(Request *req, const JsonField fields[], size_t n, void *target, json_t **ret_root,
                  Error *e);
 
-/* ?limit= of a listing: 1 to 200, or the default 50. */
+/* ?limit= of a listing: 1 to PAGE_LIMIT_MAX, or the default 50. */
+#define PAGE_LIMIT_MAX 200
 int request_limit(const Request *req, unsigned *ret, Error *e);
 
 /* ?name= as a path, normalised; "" if it is not there. */
@@ -90,6 +91,9 @@ int request_place(const Request *req, Right right, const char *asked,
  * After it the caches know nothing old. */
 int request_commit(Request *req, int (*change)(DbConn *c, void *userdata, Error *e), void *userdata,
                    AuditRecord *rec, Error *e);
+
+/* 201 and {"id": …}: what was put somewhere is there. */
+int request_reply_id(Request *req, const char *id);
 
 /* What a record of this request begins with. */
 ChangeEvent request_event(const Request *req, const char *kind);

@@ -74,6 +74,12 @@ static const Route routes[] = {
         { "GET",   "/v1/whoami/keys",                         RIGHT_SELF,            api_own_key_list,   0,            "" },
         { "POST",  "/v1/whoami/keys",                         RIGHT_SELF,            api_own_key_create, SMALL,        "", .if_match = true },
         { "PATCH", "/v1/whoami/keys/{id}",                    RIGHT_SELF,            api_own_key_end,    SMALL,        "", .if_match = true },
+
+        { "GET",   "/v1/tsgs/{id}/settings",                  RIGHT_VIEW(SETTINGS),  api_settings_get,   0,            "" },
+        { "PATCH", "/v1/tsgs/{id}/settings",                  RIGHT_WRITE(SETTINGS), api_settings_change, SMALL,       "", .if_match = true },
+        { "GET",   "/v1/keys/{id}/access",                    RIGHT_VIEW(KEYS),      api_key_access,     0,            "limit cursor" },
+        { "GET",   "/v1/principals/{id}/access",              RIGHT_SELF,            api_principal_access, 0,          "limit cursor" },
+
         { "GET",   "/v1/users",                               RIGHT_VIEW(PEOPLE),    api_user_list,      0,            "limit cursor" },
         { "GET",   "/v1/users/{id}",                          RIGHT_SELF,            api_user_get,       0,            "" },
         { "POST",  "/v1/users",                               RIGHT_WRITE(PEOPLE),   api_user_create,    SMALL,        "", .key = KEY_OF_REQUEST },

@@ -51,7 +51,7 @@ _csign() {
         elif [[ $prev == --key || $prev == -key || $cur == csign:* || ${verb[0]} == ref || ${verb[0]} == cert ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_keys)" -- "$cur")
                 type __ltrim_colon_completions &>/dev/null && __ltrim_colon_completions "$cur"
-        elif [[ "${verb[*]}" =~ ^(key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction)|cert\ (csr|import|renew))$ ]]; then
+        elif [[ "${verb[*]}" =~ ^(key\ (show|rotate|versions|enable|disable|change|label|policy|move|destroy|cancel-destruction)|access|project\ release|cert\ (csr|import|renew))$ ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_csign_admin_keys)" -- "$cur")
         else
                 mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -39,6 +39,8 @@ const char SQL_TSG_TOP[] = "SELECT " TSG_COLUMNS " FROM tsgs t WHERE t.parent IS
 const char SQL_TSG_LIST[] =
         "SELECT " TSG_COLUMNS
         " FROM tsgs t WHERE " IN_ROOT("t.id", "t.path") " ORDER BY t.path LIMIT ?";
+const char SQL_TSG_SETTINGS[] = "SELECT separation_of_duties, revision FROM tsgs WHERE id = ?";
+const char SQL_TSG_SET_DUTIES[] = "UPDATE tsgs SET separation_of_duties = ? WHERE id = ?";
 const char SQL_TSG_PATH[] = "SELECT path FROM tsgs WHERE id = ?";
 const char SQL_TSG_ANCESTORS[] = "SELECT t.id, t.path, t.separation_of_duties FROM tsg_closure c "
                                  "JOIN tsgs t ON t.id = c.ancestor "
@@ -210,6 +212,13 @@ const char SQL_OWNER_EXISTS[] =
         "(SELECT team FROM team_members WHERE member = u.id))) "
         "AND EXISTS (SELECT 1 FROM api_keys a WHERE a.user_id = u.id AND a.purpose <> 'sign' "
         "AND a.tsg IS NULL AND (a.expires = 0 OR a.expires > ?)) LIMIT 1";
+
+/* Whose scope covers a TSG. */
+const char SQL_PRINCIPALS_ABOVE[] =
+        "SELECT id FROM (SELECT a.id FROM tsg_closure c JOIN accounts a ON a.tsg = c.ancestor "
+        "WHERE c.descendant = ? UNION ALL SELECT u.id FROM tsg_closure c "
+        "JOIN users u ON u.tsg = c.ancestor WHERE c.descendant = ?) p "
+        "WHERE id > ? ORDER BY id LIMIT ?";
 
 /* ---- teams and projects ---- */
 

@@ -14,7 +14,7 @@ import pytest
 
 from stack import base_env, text, tool, wait_until
 
-GROUPS = ("tsg", "key", "account", "ca", "audit", "kek", "setup", "policy")
+GROUPS = ("tsg", "key", "account", "ca", "audit", "kek", "setup", "policy", "user", "team", "project", "role")
 RELEASE, FIRMWARE = "acme/mobile/release", "acme/mobile/firmware"
 
 

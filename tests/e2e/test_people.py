@@ -207,7 +207,9 @@ def test_a_teams_roles_are_its_members_and_end_with_membership(service, someone)
     who = someone("acme")
     grant(service, team["id"], "viewer", "acme")
     check(ask(who, "GET", "/v1/users"), 403, "NotPermitted", "role")
-    service.api("POST", f"/v1/teams/{team['id']}/members", {"principal": who.id}, status=204)
+    once = {"headers": {"Idempotency-Key": fresh()}, "status": 201}
+    for _ in "ab":  # a repeated request is no second membership
+        service.api("POST", f"/v1/teams/{team['id']}/members", {"principal": who.id}, **once)
     check(service.api("POST", f"/v1/teams/{team['id']}/members", {"principal": who.id}), 409, "AlreadyExists")
     members = service.api("GET", f"/v1/teams/{team['id']}/members", status=200)["members"]
     assert members == [{"id": who.id, "path": who.path}]
@@ -226,7 +228,7 @@ def test_nobody_joins_a_team_that_has_more_than_he(service, user):
         "people": "write", "accounts": "view"}}, status=201)
     grant(service, clerk, role["id"], "acme")
     team = service.api("POST", "/v1/teams", {"path": f"acme/{fresh('t')}"}, status=201)
-    check(clerk.request("POST", f"/v1/teams/{team['id']}/members", {"principal": clerk.id}), 204)
+    check(clerk.request("POST", f"/v1/teams/{team['id']}/members", {"principal": clerk.id}), 201)
     check(clerk.request("DELETE", f"/v1/teams/{team['id']}/members/{clerk.id}"), 204)
     grant(service, team["id"], "owner", "acme")
     check(clerk.request("POST", f"/v1/teams/{team['id']}/members", {"principal": clerk.id}), 403, "NotPermitted", "grant")
@@ -235,9 +237,9 @@ def test_nobody_joins_a_team_that_has_more_than_he(service, user):
 def test_members_manage_the_accounts_that_their_team_owns(service, user, someone):
     member, owned, other = user("acme"), someone("acme/mobile"), someone("acme/mobile")
     team = service.api("POST", "/v1/teams", {"path": f"acme/{fresh('t')}"}, status=201)["id"]
-    service.api("POST", f"/v1/teams/{team}/members", {"principal": member.id}, status=204)
+    service.api("POST", f"/v1/teams/{team}/members", {"principal": member.id}, status=201)
     check(member.request("GET", f"/v1/accounts/{owned.id}"), 403, "NotPermitted", "role")
-    service.api("POST", f"/v1/teams/{team}/accounts", {"account": owned.id}, status=204)
+    service.api("POST", f"/v1/teams/{team}/accounts", {"account": owned.id}, status=201)
     what = last(service, "account.owner")["what"]
     assert what["team"] == team and what["account"] == owned.id
     check(service.api("POST", f"/v1/teams/{team}/accounts", {"account": owned.id}), 409, "AlreadyExists")
@@ -251,7 +253,7 @@ def test_members_manage_the_accounts_that_their_team_owns(service, user, someone
     check(member.request("DELETE", f"/v1/teams/{team}/accounts/{owned.id}"), 403, "NotPermitted", "role")
     # Scope counts for them too.
     sideways = someone("acme/web")
-    service.api("POST", f"/v1/teams/{team}/members", {"principal": sideways.id}, status=204)
+    service.api("POST", f"/v1/teams/{team}/members", {"principal": sideways.id}, status=201)
     check(ask(sideways, "GET", f"/v1/accounts/{owned.id}"), 404, "NotFound", "scope")
     service.api("DELETE", f"/v1/teams/{team}/accounts/{owned.id}", status=204)
     check(member.request("GET", f"/v1/accounts/{owned.id}"), 403, "NotPermitted", "role")
@@ -265,7 +267,7 @@ def test_a_key_in_a_project_is_its_signers_alone(service, someone, user, new_key
     signer, other, viewer, low = someone("acme"), someone("acme"), user("acme"), someone("acme/web")
     grant(service, viewer, "viewer", "acme/mobile")
     for who in (signer, low):
-        service.api("POST", f"/v1/projects/{project}/signers", {"principal": who.id}, status=204)
+        service.api("POST", f"/v1/projects/{project}/signers", {"principal": who.id}, status=201)
     assert all(sign(who, key["id"])[0] == 201 for who in (signer, other, viewer))
     moved = service.api("PATCH", f"/v1/keys/{key['id']}", {"project": project}, status=200)
     assert moved["project"] == project
@@ -297,9 +299,9 @@ def test_a_team_signs_for_a_project(service, someone, new_key):
     project = service.api("POST", "/v1/projects", {"path": f"acme/{fresh('p')}"}, status=201)["id"]
     key, who = new_key("acme/mobile", project=project), someone("acme")
     assert key["project"] == project
-    service.api("POST", f"/v1/projects/{project}/signers", {"principal": team}, status=204)
+    service.api("POST", f"/v1/projects/{project}/signers", {"principal": team}, status=201)
     check(sign(who, key["id"]), 404, "KeyNotFound", "scope")
-    service.api("POST", f"/v1/teams/{team}/members", {"principal": who.id}, status=204)
+    service.api("POST", f"/v1/teams/{team}/members", {"principal": who.id}, status=201)
     assert sign(who, key["id"])[0] == 201
     service.api("DELETE", f"/v1/teams/{team}/members/{who.id}", status=204)
     check(sign(who, key["id"]), 404, "KeyNotFound", "scope")
@@ -314,7 +316,7 @@ def test_listings_of_keys_follow_projects(service, someone, user, new_key):
     inside = [new_key(tsg, project=project)["path"] for tsg in ("listed", "listed/below", "listed/below") for _ in "ab"]
     outside = [new_key(tsg)["path"] for tsg in ("listed", "listed/below")]
     signer, other, viewer = someone("listed"), someone("listed"), user("listed")
-    service.api("POST", f"/v1/projects/{project}/signers", {"principal": signer.id}, status=204)
+    service.api("POST", f"/v1/projects/{project}/signers", {"principal": signer.id}, status=201)
     grant(service, viewer, "viewer", "listed/below")
 
     def listed(who):
