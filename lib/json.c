@@ -115,6 +115,15 @@ int json_field_u32(const json_t *v, const char *name, void *target, Error *e) {
         return r;
 }
 
+int json_field_positive(const json_t *v, const char *name, void *target, Error *e) {
+        int r;
+
+        r = json_field_u32(v, name, target, e);
+        if (r >= 0 && *(uint32_t *) target == 0)
+                return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is a whole number from 1", name);
+        return r;
+}
+
 int json_field_u64(const json_t *v, const char *name, void *target, Error *e) {
         return read_number(v, name, INT64_MAX, target, e);
 }

@@ -42,6 +42,8 @@ int json_read(const json_t *root, const JsonField fields[], size_t n, void *targ
 
 int json_field_string(const json_t *v, const char *name, void *target, Error *e); /* const char * */
 int json_field_u32(const json_t *v, const char *name, void *target, Error *e);    /* uint32_t */
+int json_field_positive(const json_t *v, const char *name, void *target,
+                        Error *e); /* uint32_t, from 1: 0 is free to mean "not given" */
 int json_field_u64(const json_t *v, const char *name, void *target,
                    Error *e); /* uint64_t, < 2^63 */
 int json_field_bool(const json_t *v, const char *name, void *target, Error *e); /* bool */

@@ -54,7 +54,7 @@ static int commit_key(Request *req, NewKey *n, const char *path, Error *e) {
 int api_account_key_create(Request *req, Error *e) {
         static const JsonField fields[] = {
                 { "public_key", json_field_string, offsetof(NewKey, public_key), JSON_REQUIRED },
-                { "validity_days", json_field_u32, offsetof(NewKey, days) },
+                { "validity_days", json_field_positive, offsetof(NewKey, days) },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(new_key_done) NewKey n = { .if_match = req->if_match };

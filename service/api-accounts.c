@@ -259,7 +259,7 @@ int api_account_create(Request *req, Error *e) {
                 { "path", json_field_string, offsetof(NewAccount, path), JSON_REQUIRED },
                 { "public_key", json_field_string, offsetof(NewAccount, public_key) },
                 { "generate", json_field_string, offsetof(NewAccount, generate) },
-                { "validity_days", json_field_u32, offsetof(NewAccount, days) },
+                { "validity_days", json_field_positive, offsetof(NewAccount, days) },
                 { "networks", read_networks, offsetof(NewAccount, asked) },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;
@@ -343,7 +343,7 @@ static int commit_change(Request *req, const Account *a, Change *c, Error *e) {
 int api_account_change(Request *req, Error *e) {
         static const JsonField fields[] = {
                 { "state", json_field_string, offsetof(Change, state) },
-                { "validity_days", json_field_u32, offsetof(Change, days) },
+                { "validity_days", json_field_positive, offsetof(Change, days) },
                 { "networks", read_networks, offsetof(Change, asked) },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;

@@ -78,8 +78,8 @@ static int commit_enrollment(Request *req, NewEnrollment *n, const char *path, E
 
 int api_enrollment_create(Request *req, Error *e) {
         static const JsonField fields[] = {
-                { "validity_days", json_field_u32, offsetof(NewEnrollment, key_days) },
-                { "expires_in", json_field_u32, offsetof(NewEnrollment, seconds) },
+                { "validity_days", json_field_positive, offsetof(NewEnrollment, key_days) },
+                { "expires_in", json_field_positive, offsetof(NewEnrollment, seconds) },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(secret_done) Secret code = {};

@@ -165,7 +165,7 @@ static int read_body(Request *req, NewCertificate *n, json_t **root, Error *e) {
                 { "certificate", json_field_string, offsetof(NewCertificate, certificate) },
                 { "chain", json_field_string, offsetof(NewCertificate, pem) },
                 { "subject", json_field_string, offsetof(NewCertificate, subject) },
-                { "validity_days", json_field_u32, offsetof(NewCertificate, days) },
+                { "validity_days", json_field_positive, offsetof(NewCertificate, days) },
         };
         int r;
 

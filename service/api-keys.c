@@ -296,7 +296,7 @@ static int read_new_key(Request *req, NewKey *n, json_t **root, Error *e) {
                 { "description", json_field_string, offsetof(NewKey, description) },
                 { "certificate", json_field_string, offsetof(NewKey, certificate) },
                 { "subject", json_field_string, offsetof(NewKey, subject) },
-                { "validity_days", json_field_u32, offsetof(NewKey, days) },
+                { "validity_days", json_field_positive, offsetof(NewKey, days) },
                 { "not_before", json_field_time, offsetof(NewKey, not_before) },
                 { "not_after", json_field_time, offsetof(NewKey, not_after) },
                 { "labels", json_field_object, offsetof(NewKey, labels) },

@@ -219,7 +219,7 @@ int api_user_key_create(Request *req, Error *e) {
                 { "name", json_field_string, offsetof(KeyRequest, name), JSON_REQUIRED },
                 { "tsg", json_field_string, offsetof(KeyRequest, tsg) },
                 { "purpose", json_field_string, offsetof(KeyRequest, purpose) },
-                { "validity_days", json_field_u32, offsetof(KeyRequest, days) },
+                { "validity_days", json_field_positive, offsetof(KeyRequest, days) },
         };
         _cleanup_(json_decrefp) json_t *root = NULL;
         _cleanup_(key_request_done) KeyRequest k = { .req = req };

@@ -109,7 +109,7 @@ static int read_rotation(Request *req, Rotation *n, json_t **root, Error *e) {
         static const JsonField fields[] = {
                 { "certificate", json_field_string, offsetof(Rotation, certificate) },
                 { "subject", json_field_string, offsetof(Rotation, subject) },
-                { "validity_days", json_field_u32, offsetof(Rotation, days) },
+                { "validity_days", json_field_positive, offsetof(Rotation, days) },
         };
         int r;
 

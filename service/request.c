@@ -130,6 +130,11 @@ static bool is_worth_a_record(const Request *req) {
 }
 
 /* The answer stays what it was, if the record can be written. */
+/* Only who has an account's key comes so far: no stranger fills the log with it. */
+static bool is_proven(const Request *req) {
+        return strcmp(req->error.rule, "account-state") == 0;
+}
+
 static void record_failure(Request *req) {
         bool unknown = req->error.code == -CSIGN_E_UNAUTHENTICATED && !req->principal;
         ChangeEvent event = request_event(req, unknown ? FAILURE_KIND : "request.denied");
@@ -137,7 +142,8 @@ static void record_failure(Request *req) {
         int r = 0;
 
         event.anonymous = unknown;
-        if (unknown ? failures_note(req->service->failures, req->address) : is_worth_a_record(req))
+        if (!unknown ? is_worth_a_record(req)
+                     : is_proven(req) || failures_note(req->service->failures, req->address))
                 r = record_refusal(req, &event, &e);
         if (r >= 0)
                 return;
