@@ -18,6 +18,7 @@
 #include "lib/ossl.h"
 #include "service/clock.h"
 #include "service/db/queries.h"
+#include "service/principal.h"
 #include "service/revision.h"
 
 /* ---- reading ---- */
@@ -300,12 +301,10 @@ int account_delete(DbConn *c, const char *id, Error *e) {
                 SQL_ASSERTION_DROP,
                 SQL_ENROLLMENT_DROP,
                 SQL_ACCOUNT_KEYS_DROP,
-                SQL_PRINCIPAL_ROLES_DROP,
-                SQL_PRINCIPAL_TEAMS_DROP,
-                SQL_PRINCIPAL_PROJECTS_DROP,
         };
-        int r = 0;
+        int r;
 
+        r = principal_forget(c, id, e);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
                 r = db_exec(c, parts[i], DB_ARGS(DB_TEXT(id)), e);
         return r < 0 ? r : db_exec(c, SQL_ACCOUNT_DELETE, DB_ARGS(DB_TEXT(id)), e);

@@ -252,11 +252,10 @@ static int find_own(Request *req, Authority *ret, Error *e) {
         int r;
 
         r = authority_by_id(req->service->db, req->params[0], ret, e);
-        if (r < 0)
-                return r;
-        r = tsg_by_id(req->service->db, req->principal->tsg, ret->tsg, &t, &hidden);
+        if (r >= 0)
+                r = tsg_by_id(req->service->db, req->principal->tsg, ret->tsg, &t, &hidden);
         if (r == -CSIGN_E_NOT_FOUND)
-                return error_set(e, r, "there is no such authority");
+                return policy_unreachable(req->principal, r, "authority", NULL, e);
         return r < 0 ? r : request_allow(req, RIGHT_WRITE(CERTIFICATES), ret->tsg, e);
 }
 

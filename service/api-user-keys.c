@@ -125,9 +125,9 @@ static int insert_api_key(DbConn *c, void *userdata, Error *e) {
         const KeyRequest *k = userdata;
         int r;
 
-        r = touch(k, c, e);
+        r = check_allowed(k, c, e);
         if (r >= 0)
-                r = check_allowed(k, c, e);
+                r = touch(k, c, e);
         return r < 0 ? r : user_api_key_insert(c, &k->key, k->hash, e);
 }
 
@@ -233,9 +233,9 @@ static int delete_api_key(DbConn *c, void *userdata, Error *e) {
         const KeyRequest *k = userdata;
         int r;
 
-        r = touch(k, c, e);
+        r = check_allowed(k, c, e);
         if (r >= 0)
-                r = check_allowed(k, c, e);
+                r = touch(k, c, e);
         return r < 0 ? r : user_api_key_delete(c, k->key.id, e);
 }
 

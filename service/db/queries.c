@@ -308,9 +308,6 @@ const char SQL_ACCOUNT_LOGIN[] =
         "JOIN accounts a ON a.id = k.account WHERE k.account = ? AND k.thumbprint = ?";
 
 /* What is granted to an account ends with it. */
-const char SQL_PRINCIPAL_ROLES_DROP[] = "DELETE FROM role_bindings WHERE principal = ?";
-const char SQL_PRINCIPAL_TEAMS_DROP[] = "DELETE FROM team_members WHERE member = ?";
-const char SQL_PRINCIPAL_PROJECTS_DROP[] = "DELETE FROM project_signers WHERE principal = ?";
 
 /* ---- enrollments ---- */
 

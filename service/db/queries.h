@@ -53,8 +53,7 @@ extern const char SQL_TSG_CLOSURE_DELETE[], SQL_AUTHORITY_DELETE[], SQL_TSG_DELE
  * when, id or thumbprint PRINCIPAL_...: account */
 extern const char SQL_ACCOUNT_INSERT[], SQL_ACCOUNT_BY_ID[], SQL_ACCOUNT_LIST[],
         SQL_ACCOUNT_TOUCH[], SQL_ACCOUNT_DELETE[], SQL_ACCOUNT_CHANGE[], SQL_ACCOUNT_USED[],
-        SQL_ACCOUNT_KEY_USED[], SQL_ACCOUNT_LOGIN[], SQL_PRINCIPAL_ROLES_DROP[],
-        SQL_PRINCIPAL_TEAMS_DROP[], SQL_PRINCIPAL_PROJECTS_DROP[];
+        SQL_ACCOUNT_KEY_USED[], SQL_ACCOUNT_LOGIN[];
 extern const char SQL_ACCOUNT_OWNER[];     /* id; team */
 extern const char SQL_ACCOUNT_SET_OWNER[]; /* team, id */
 extern const char SQL_TEAM_ACCOUNTS[];     /* team, after; id, path, state, tsg */
