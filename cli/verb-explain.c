@@ -86,6 +86,8 @@ static const struct {
           "ask those who administer the account" },
         { "principal-rate", "the principal asks more often than one may",
           "wait as long as Retry-After says; the operators may raise the limit" },
+        { "principal-state", "whoever it is, is disabled or past his end",
+          "enable the account or user" },
         { "project", "the key is in a project, and the principal is none of its authorized signers",
           "authorize it there, or use another key" },
         { "project-in-use", "keys are in the project", "take its keys out first" },
