@@ -128,6 +128,7 @@ static const struct {
         { "assertion", "the account proved that it has its key" },
         { "destruction", "the time for which it could have been kept was over" },
         { "init", "the service was made" },
+        { "project", "the principal is an authorized signer of the key's project" },
         { "role", "a role of the principal permits it" },
         { "schedule", "it was due" },
         { "scope", "the key is in the principal's TSG or below it" },
