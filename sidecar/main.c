@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,7 @@ int main(int argc, char **argv) {
         if (r >= 0)
                 return r;
         log_open("csign-sidecar", arg_log_level);
+        (void) mallopt(M_ARENA_MAX, 1); /* less memory; its threads mostly wait for the service */
         harden();
 
         r = manager_new(&m, &arg_options, &e);

@@ -21,7 +21,7 @@
 #define FILE_NAME   "sidecar.db"
 #define SCHEMA      1 /* another one's file is put aside, not migrated: nothing in it is the truth */
 #define QUEUE_MAX   8192
-#define GATHER_MSEC 100 /* so that a crowd of signatures is one transaction */
+#define GATHER_MSEC 20 /* so that a crowd of signatures is one transaction */
 
 static const char schema[] =
         "CREATE TABLE IF NOT EXISTS keys ("
@@ -78,9 +78,13 @@ static const char *const queries[QUERIES_MAX_] = {
                              " ORDER BY number DESC LIMIT ?",
 };
 
+/* Its texts are short, and many entries wait at once: only what is used is kept. */
 typedef struct Noted {
         struct Noted *next;
-        JournalEntry entry;
+        uint64_t time_usec, record;
+        uint32_t key_version;
+        uid_t uid;
+        char texts[]; /* request id, path, scheme, hash, digest, signature, exe: a NUL after each */
 } Noted;
 
 struct State {
@@ -134,7 +138,7 @@ static int set_up(sqlite3 *db) {
 
         (void) sqlite3_busy_timeout(db, 2000);
         (void) sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        rc = exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256;"
+        rc = exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-64;"
                       "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;");
         if (rc == SQLITE_OK)
                 rc = sqlite3_exec(db, "PRAGMA user_version", take_number, &version, NULL);
@@ -369,21 +373,18 @@ int state_list_keys(State *s, const char *account, const char *prefix, const cha
 
 /* ---- the journal's thread ---- */
 
-static int write_entry(State *s, const JournalEntry *entry) {
+static int write_entry(State *s, const Noted *n) {
         sqlite3_stmt *q = s->statements[QUERY_NOTE];
+        static const int columns[] = { 2, 4, 6, 7, 8, 9, 11 };
+        const char *text = n->texts;
         int rc;
 
-        bind_number(q, 1, entry->time_usec);
-        bind_text(q, 2, entry->request_id);
-        bind_number(q, 3, entry->record);
-        bind_text(q, 4, entry->key_path);
-        bind_number(q, 5, entry->key_version);
-        bind_text(q, 6, entry->scheme);
-        bind_text(q, 7, entry->hash);
-        bind_text(q, 8, entry->digest);
-        bind_text(q, 9, entry->signature_sha256);
-        bind_number(q, 10, entry->uid);
-        bind_text(q, 11, entry->exe);
+        bind_number(q, 1, n->time_usec);
+        bind_number(q, 3, n->record);
+        bind_number(q, 5, n->key_version);
+        bind_number(q, 10, n->uid);
+        for (size_t i = 0; i < ELEMENTSOF(columns); i++, text += strlen(text) + 1)
+                bind_text(q, columns[i], text);
         rc = sqlite3_step(q);
         finish(s, q, rc);
         return rc == SQLITE_DONE ? 0 : -EIO;
@@ -396,7 +397,7 @@ static void write_all(State *s, const Noted *first) {
         (void) pthread_mutex_lock(&s->lock);
         r = exec(s->db, "BEGIN IMMEDIATE") == SQLITE_OK ? 0 : -EIO;
         for (const Noted *n = first; n && r >= 0; n = n->next)
-                r = write_entry(s, &n->entry);
+                r = write_entry(s, n);
         if (r >= 0) {
                 bind_number(trim, 1, s->journal_max);
                 finish(s, trim, sqlite3_step(trim));
@@ -448,12 +449,34 @@ static void *journal_main(void *arg) {
         return NULL;
 }
 
-void state_note(State *s, const JournalEntry *entry) {
+static Noted *noted_new(const JournalEntry *entry) {
+        const char *const texts[] = { entry->request_id, entry->key_path, entry->scheme,
+                                      entry->hash,       entry->digest,   entry->signature_sha256,
+                                      entry->exe };
+        size_t len = 0, used = 0;
         Noted *n;
 
-        if (!s || !(n = malloc(sizeof(*n))))
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                len += strlen(texts[i]) + 1;
+        n = malloc(sizeof(*n) + len);
+        if (!n)
+                return NULL;
+        *n = (Noted){ .time_usec = entry->time_usec,
+                      .record = entry->record,
+                      .key_version = entry->key_version,
+                      .uid = entry->uid };
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                memcpy(n->texts + used, texts[i], strlen(texts[i]) + 1);
+                used += strlen(texts[i]) + 1;
+        }
+        return n;
+}
+
+void state_note(State *s, const JournalEntry *entry) {
+        Noted *n = s ? noted_new(entry) : NULL;
+
+        if (!n)
                 return;
-        *n = (Noted){ .entry = *entry };
         (void) pthread_mutex_lock(&s->queue_lock);
         if (s->waiting < QUEUE_MAX) {
                 *s->last = n;

@@ -45,7 +45,7 @@ def python(folder, name="signer"):
     """A copy of the interpreter, so that the executable is one of the test's own."""
     folder.chmod(0o755)
     path = folder / name
-    shutil.copyfile(os.path.realpath(tool("python3")), path)
+    shutil.copyfile(os.path.realpath("/usr/bin/python3"), path)
     path.chmod(0o755)
     return path
 
@@ -59,6 +59,14 @@ def evidence(stack, account):
     found = [r["record"] for r in stack.audit() if r["record"]["kind"] == "sign"
              and r["record"]["principal"]["name"] == account]
     return found[-1]["caller"]
+
+
+@pytest.fixture
+def folder(stack, tmp_path):
+    """One that other users reach; pytest's own are private."""
+    path = stack.folder / f"local-{tmp_path.name}"
+    path.mkdir(mode=0o755)
+    return path
 
 
 @pytest.fixture
@@ -83,9 +91,9 @@ EVERYBODY = "rules = all\n[all]\nkeys = *\neffect = allow\n"
 # ---- evidence ----
 
 @pytest.mark.root
-def test_the_record_has_what_the_kernel_says_of_the_caller(stack, machine, tmp_path):
+def test_the_record_has_what_the_kernel_says_of_the_caller(stack, machine, folder):
     sidecar, account = machine(EVERYBODY)
-    exe = python(tmp_path)
+    exe = python(folder)
     assert ask(sidecar, [exe], uid=STRANGER_UID) == "signed"
     seen = evidence(stack, account)
     assert (seen["uid"], seen["gid"], seen["exe"]) == (STRANGER_UID, STRANGER_UID, str(exe))
@@ -96,11 +104,11 @@ def test_the_record_has_what_the_kernel_says_of_the_caller(stack, machine, tmp_p
         assert seen["cgroup"] == cgroup[1].strip()
 
 
-def test_a_secret_on_the_command_line_is_not_recorded(stack, machine, tmp_path):
+def test_a_secret_on_the_command_line_is_not_recorded(stack, machine, folder):
     sidecar, account = machine(EVERYBODY)
-    exe = python(tmp_path)
+    exe = python(folder)
     code = ASK.format(here=str(pathlib.Path(__file__).parent), socket=str(sidecar.socket), key=RELEASE, scheme="ecdsa")
-    script = tmp_path / "s.py"
+    script = folder / "s.py"
     script.write_text(code)
     subprocess.run([exe, script, "--token=hunter2", "--password", "hunter2"], check=True, capture_output=True,
                    timeout=60)
@@ -109,12 +117,12 @@ def test_a_secret_on_the_command_line_is_not_recorded(stack, machine, tmp_path):
 
 
 @pytest.mark.root
-def test_a_file_of_another_mount_namespace_is_not_the_hosts(stack, machine, tmp_path):
+def test_a_file_of_another_mount_namespace_is_not_the_hosts(stack, machine, folder):
     """Anybody can have any file under any name in a namespace of his own."""
-    trusted = python(tmp_path, "trusted")
+    trusted = python(folder, "trusted")
     sidecar, account = machine(f"rules = a\n[a]\nexecutables = {trusted}\nkeys = *\neffect = allow\n")
     assert ask(sidecar, [trusted]) == "signed"
-    evil = python(tmp_path, "evil")
+    evil = python(folder, "evil")
     with open(evil, "ab") as f:
         f.write(b"evil")
     said = ask(sidecar, [trusted], before=[tool("unshare"), "-m", "sh", "-c",
@@ -122,26 +130,26 @@ def test_a_file_of_another_mount_namespace_is_not_the_hosts(stack, machine, tmp_
     assert "LocalPolicy" in said and "local-policy:default" in said
 
 
-def test_an_executable_that_was_replaced_is_another(stack, machine, tmp_path):
+def test_an_executable_that_was_replaced_is_another(stack, machine, folder):
     """What runs counts, not what lies under its name by now."""
-    exe = python(tmp_path)
+    exe = python(folder)
     sidecar, account = machine(f"rules = a\n[a]\nexecutable-hashes = {sha256(exe)}\nkeys = *\neffect = allow\n")
     assert ask(sidecar, [exe]) == "signed"
-    other = python(tmp_path, "other")
+    other = python(folder, "other")
     with open(other, "ab") as f:
         f.write(b"x")
     other.rename(exe)
     said = ask(sidecar, [exe])
     assert "LocalPolicy" in said
     # ... and one that is renamed away and signs on is still what it was
-    assert ask(sidecar, [python(tmp_path, "again")]) == "signed"
+    assert ask(sidecar, [python(folder, "again")]) == "signed"
 
 
 @pytest.mark.root
-def test_a_program_that_the_sidecar_may_not_see_is_said_so(stack, tmp_path):
+def test_a_program_that_the_sidecar_may_not_see_is_said_so(stack, folder):
     """A sidecar without CAP_SYS_PTRACE sees no foreign user's executable, and says so instead of guessing."""
     sidecar = stack.add_sidecar("blind", "acme/mobile/blind", policy=EVERYBODY, grant="machine", uid=STRANGER_UID)
-    assert ask(sidecar, [python(tmp_path)]) == "signed"
+    assert ask(sidecar, [python(folder)]) == "signed"
     seen = evidence(stack, "acme/mobile/blind")
     assert seen["exe"] == "" and seen["exe_note"] == "not visible to the sidecar's user"
     assert "exe_sha256" not in seen
@@ -164,8 +172,8 @@ def test_schemes_and_rates_are_a_rules_too(stack, machine):
         assert "2/day" in str(e.value) and "rule local-policy:a" in str(e.value)
 
 
-def test_policy_test_says_which_rule_decides(stack, machine, tmp_path):
-    exe = python(tmp_path)
+def test_policy_test_says_which_rule_decides(stack, machine, folder):
+    exe = python(folder)
     me = pwd.getpwuid(os.geteuid()).pw_name
     sidecar, _ = machine(f"rules = no, yes\n[no]\nkeys = acme/web/*\neffect = deny\n"
                          f"[yes]\nusers = {me}\nexecutables = {exe}\nkeys = acme/*\neffect = allow\n")
@@ -269,9 +277,9 @@ def test_the_journal_has_what_was_signed_and_its_receipts(stack, machine, tmp_pa
 
 
 @pytest.mark.root
-def test_everybody_sees_his_own_signatures_alone(stack, machine, tmp_path):
+def test_everybody_sees_his_own_signatures_alone(stack, machine, folder):
     sidecar, _ = machine(EVERYBODY)
-    exe = python(tmp_path)
+    exe = python(folder)
     assert ask(sidecar, [exe]) == "signed" and ask(sidecar, [exe], uid=STRANGER_UID) == "signed"
     everything = json.loads(stack.csign("history", "--json", sidecar=sidecar).stdout)
     assert [r["uid"] for r in everything] == [STRANGER_UID, os.getuid()]
