@@ -78,7 +78,7 @@ static int status_reply(BusCall *call, sd_bus_message *reply) {
         snprintf(signatures, sizeof(signatures), "%" PRIu64, m->n_signatures);
 
         return sd_bus_message_append(
-                reply, "a{ss}", 13, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
+                reply, "a{ss}", 14, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
                 "service",
                 s->api              ? service_address(s->api)
                 : s->config.service ? s->config.service
@@ -86,8 +86,9 @@ static int status_reply(BusCall *call, sd_bus_message *reply) {
                 "client-id", s->config.client_id ? s->config.client_id : "", "account", m->who.name,
                 "scope", m->who.scope, "token-expires", time_text(token.expires, expires),
                 "token-age", age, "clock-offset", offset, "credential",
-                s->config.credential ? s->config.credential : "", "last-error",
-                s->api ? m->last_error : not_set_up, "calls", calls, "signatures", signatures);
+                s->config.credential ? s->config.credential : "", "credential-expires",
+                m->who.key_expires, "last-error", s->api ? m->last_error : not_set_up, "calls",
+                calls, "signatures", signatures);
 }
 
 static const BusCallOps status_ops = {
