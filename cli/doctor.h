@@ -34,6 +34,13 @@ void doctor_say(Doctor *d, Result result, const char *check, const char *advice,
 /* A FAIL, with the advice of the table of errors. */
 void doctor_say_error(Doctor *d, const char *check, const Error *e);
 
+/* The sidecar's side: the address that the environment names, the credential, the clock, and the
+ * way to the service as far as this process can go it: name, port, TLS, readiness. */
+void doctor_environment(Doctor *d);
+void doctor_credential(Doctor *d);
+void doctor_clock(Doctor *d);
+void doctor_way(Doctor *d);
+
 /* The module, and what programs of this environment make of it; module: NULL, or from --module. */
 void doctor_openssl_find(Doctor *d);
 void doctor_openssl(Doctor *d, const char *module);

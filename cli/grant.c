@@ -58,7 +58,7 @@ static int check_ca(const Buf *pem, const char *path, Error *e) {
 }
 
 /* Quoted, so that no character of a value means anything to OpenSSL's parser. */
-static int conf_line(Buf *b, const char *name, const char *value) {
+int grant_conf_line(Buf *b, const char *name, const char *value) {
         int r = buf_printf(b, "%s = \"", name);
 
         for (const char *p = value; *p && r >= 0; p++)
@@ -88,7 +88,7 @@ static int conf_keep(Buf *b, const Buf *before) {
                 for (size_t o = 0; o < ELEMENTSOF(ours); o++)
                         known |= strcmp(ours[o], v->name) == 0;
                 if (!known)
-                        r = conf_line(b, v->name, v->value);
+                        r = grant_conf_line(b, v->name, v->value);
         }
         NCONF_free(conf);
         return r;
@@ -100,13 +100,13 @@ static int conf_text(Grant *g, const char *service, const char *client_id, bool 
 
         r = buf_append_str(b, "# Written by csign login.\n");
         if (r >= 0)
-                r = conf_line(b, "service", service);
+                r = grant_conf_line(b, "service", service);
         if (r >= 0)
-                r = conf_line(b, "client-id", client_id);
+                r = grant_conf_line(b, "client-id", client_id);
         if (r >= 0)
-                r = conf_line(b, "credential", g->files[GRANT_KEY].path);
+                r = grant_conf_line(b, "credential", g->files[GRANT_KEY].path);
         if (r >= 0 && ca)
-                r = conf_line(b, "service-ca", g->files[GRANT_CA].path);
+                r = grant_conf_line(b, "service-ca", g->files[GRANT_CA].path);
         if (r >= 0 && g->files[GRANT_CONF].was_there)
                 r = conf_keep(b, &g->files[GRANT_CONF].before);
         return r;

@@ -45,6 +45,9 @@ int grants_apart(const char *config, Error *e);
 int grant_open(Grant *g, const char *name, const char *config, Error *e);
 void grant_done(Grant *g); /* wipes */
 
+/* Appends a line to a sidecar.conf, so that the value means itself. */
+int grant_conf_line(Buf *b, const char *name, const char *value);
+
 /* Without making its folder.  -CSIGN_E_NOT_FOUND: there is no such grant. */
 int grant_find(Grant *g, const char *name, const char *config, Error *e);
 

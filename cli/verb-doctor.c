@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "cli/doctor.h"
@@ -58,15 +57,27 @@ static const char *sidecar_address(const Doctor *d) {
         return arg_bus || getenv("CSIGN_BUS") ? arg_bus : d->conf.address;
 }
 
+static void no_sidecar(Doctor *d, const Error *e) {
+        char text[ERROR_TEXT_MAX];
+
+        if (e->code == -CSIGN_E_LOCAL_POLICY)
+                doctor_say(d, RESULT_FAIL, "bus-policy",
+                           "ask this machine's administrator to take you into group csign, and log "
+                           "in again",
+                           "%s", error_text(e, text));
+        else
+                doctor_say_error(d, "sidecar", e);
+        sidecar_client_free(d->sidecar);
+        d->sidecar = NULL;
+}
+
 static void check_sidecar(Doctor *d) {
         Error e = {};
         const char *version;
 
         if (sidecar_client_new(&d->sidecar, sidecar_address(d), ANSWER_USEC, &e) < 0 ||
             sidecar_client_status(d->sidecar, status_add, d->status, &e) < 0) {
-                doctor_say_error(d, "sidecar", &e);
-                sidecar_client_free(d->sidecar);
-                d->sidecar = NULL;
+                no_sidecar(d, &e);
                 return;
         }
         version = json_text_at(d->status, "version");
@@ -78,27 +89,6 @@ static void check_sidecar(Doctor *d) {
                 doctor_say(d, RESULT_OK, "sidecar", NULL, "%s answers (version %s, %s grant)",
                            sidecar_client_address(d->sidecar), version,
                            json_text_at(d->status, "grant"));
-}
-
-static void check_credential(Doctor *d) {
-        const char *path = json_text_at(d->status, "credential");
-        struct stat st;
-
-        if (!d->sidecar)
-                return;
-        if (!json_text_at(d->status, "client-id")[0]) {
-                doctor_say(d, RESULT_FAIL, "credential", error_info(CSIGN_E_NO_CREDENTIAL)->advice,
-                           "the sidecar has no account");
-                return;
-        }
-        if (path[0] && stat(path, &st) == 0 && (st.st_mode & 0077)) {
-                doctor_say(d, RESULT_FAIL, "credential",
-                           "chmod 600 it, and replace it: others may have read it",
-                           "%s has mode %04o", path, st.st_mode & 07777);
-                return;
-        }
-        doctor_say(d, RESULT_OK, "credential", NULL, "%s (%s)",
-                   json_text_at(d->status, "client-id"), path);
 }
 
 static int count_key(const KeyInfo *k, void *userdata) {
@@ -149,8 +139,11 @@ static int doctor_run(char *args[], size_t n, Error *e) {
 
         doctor_openssl_find(&d);
         check_sidecar(&d);
-        check_credential(&d);
+        doctor_environment(&d);
+        doctor_credential(&d);
+        doctor_clock(&d);
         check_service(&d);
+        doctor_way(&d);
         doctor_openssl(&d, arg_module);
         if (arg_ref)
                 doctor_reference(&d, arg_ref);

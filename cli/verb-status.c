@@ -72,6 +72,7 @@ static void status_show(const json_t *status) {
                 { "Token's age (s)", "token-age" },
                 { "Clock offset (s)", "clock-offset" },
                 { "Credential", "credential" },
+                { "Credential expires", "credential-expires" },
                 { "Last error", "last-error" },
                 { "Calls", "calls" },
                 { "Signatures", "signatures" },

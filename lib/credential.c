@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/bn.h>
 #include <openssl/err.h>
@@ -50,22 +51,12 @@ static EVP_PKEY *store_load_key(BIO *bio, UI_METHOD *ui, bool *asked) {
         return key;
 }
 
-static int load_key(const char *path, EVP_PKEY **ret, Error *e) {
-        _cleanup_(secret_done) Secret text = {};
+static int parse_key(const Secret *text, const char *name, EVP_PKEY **ret, Error *e) {
         _cleanup_(BIO_free_allp) BIO *bio = NULL;
         UI_METHOD *ui;
         bool asked = false;
-        int r;
 
-        r = file_read_secret(path, CREDENTIAL_MAX, &text, e);
-        if (r == -ENOENT)
-                return error_set(e, -CSIGN_E_NO_CREDENTIAL, "there is no credential %s", path);
-        if (r < 0 && r != -ENOMEM)
-                return r < -CSIGN_E_BEGIN_ ? r
-                                           : error_set(e, -CSIGN_E_BAD_CREDENTIAL,
-                                                       "cannot read %s: %s", path, strerror(-r));
-
-        bio = BIO_new_mem_buf(text.data, (int) text.len);
+        bio = BIO_new_mem_buf(text->data, (int) text->len);
         ui = UI_UTIL_wrap_read_pem_callback(no_pass_phrase, 0);
         if (!bio || !ui) {
                 UI_destroy_method(ui);
@@ -77,10 +68,46 @@ static int load_key(const char *path, EVP_PKEY **ret, Error *e) {
         UI_destroy_method(ui);
 
         if (!*ret)
-                return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s %s", path,
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s %s", name,
                                  asked ? "is encrypted: a daemon cannot type its pass phrase"
                                        : "holds no private key that OpenSSL can read");
         return 0;
+}
+
+static int load_key(const char *path, EVP_PKEY **ret, Error *e) {
+        _cleanup_(secret_done) Secret text = {};
+        int r;
+
+        r = file_read_secret(path, CREDENTIAL_MAX, &text, e);
+        if (r == -ENOENT)
+                return error_set(e, -CSIGN_E_NO_CREDENTIAL, "there is no credential %s", path);
+        if (r < 0 && r != -ENOMEM)
+                return r < -CSIGN_E_BEGIN_ ? r
+                                           : error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                                       "cannot read %s: %s", path, strerror(-r));
+        return parse_key(&text, path, ret, e);
+}
+
+int credential_read_key(int fd, EVP_PKEY **ret, Error *e) {
+        static const char name[] = "what came as the credential";
+        _cleanup_(secret_done) Secret text = {};
+        ssize_t n = 1;
+        size_t len = 0;
+
+        if (secret_new(&text, NULL, CREDENTIAL_MAX) < 0)
+                return error_set(e, -ENOMEM, "out of memory");
+        while (n != 0 && len < CREDENTIAL_MAX) {
+                n = read(fd, text.data + len, CREDENTIAL_MAX - len);
+                if (n < 0 && errno != EINTR)
+                        return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                         "cannot read the credential from descriptor %d: %s", fd,
+                                         strerror(errno));
+                len += n > 0 ? (size_t) n : 0;
+        }
+        if (len == 0 || len == CREDENTIAL_MAX)
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s is %s", name,
+                                 len == 0 ? "empty" : "too long for a key");
+        return parse_key(&(Secret){ .data = text.data, .len = len }, name, ret, e);
 }
 
 /* How the key signs an assertion: the service goes by the key's type alone. */

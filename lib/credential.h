@@ -21,6 +21,10 @@ typedef struct Credential {
  * owns it, or there is no usable key in it. */
 int credential_load(Credential **ret, const char *path, const char *client_id, Error *e);
 
+/* The key alone, of what can be read from a descriptor: it is read to its end, and stays the
+ * caller's. */
+int credential_read_key(int fd, EVP_PKEY **ret, Error *e);
+
 /* Of a key that is there; takes a reference. */
 int credential_new(Credential **ret, EVP_PKEY *key, const char *name, const char *client_id,
                    Error *e);

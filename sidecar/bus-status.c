@@ -46,6 +46,10 @@ static const char *time_text(int64_t when, char buf[static 32]) {
         return buf;
 }
 
+static const char *text_or_none(const char *text) {
+        return text ? text : "";
+}
+
 static void take_who(StatusCall *c) {
         Manager *m = c->call.peer->manager;
 
@@ -78,16 +82,19 @@ static int status_reply(BusCall *call, sd_bus_message *reply) {
         snprintf(signatures, sizeof(signatures), "%" PRIu64, m->n_signatures);
 
         return sd_bus_message_append(
-                reply, "a{ss}", 13, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
+                reply, "a{ss}", 17, "version", CSIGN_VERSION, "grant", grant_name(m->options.grant),
                 "service",
                 s->api              ? service_address(s->api)
                 : s->config.service ? s->config.service
                                     : "",
-                "client-id", s->config.client_id ? s->config.client_id : "", "account", m->who.name,
-                "scope", m->who.scope, "token-expires", time_text(token.expires, expires),
-                "token-age", age, "clock-offset", offset, "credential",
-                s->config.credential ? s->config.credential : "", "last-error",
-                s->api ? m->last_error : not_set_up, "calls", calls, "signatures", signatures);
+                "client-id", text_or_none(s->config.client_id), "account", m->who.name, "scope",
+                m->who.scope, "token-expires", time_text(token.expires, expires), "token-age", age,
+                "clock-offset", offset, "credential", text_or_none(s->config.credential),
+                "credential-expires", m->who.key_expires, "service-ca",
+                text_or_none(s->config.service_ca), "service-pin",
+                text_or_none(s->config.service_pin), "proxy", text_or_none(s->config.proxy),
+                "last-error", s->api ? m->last_error : not_set_up, "calls", calls, "signatures",
+                signatures);
 }
 
 static const BusCallOps status_ops = {

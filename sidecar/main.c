@@ -18,7 +18,7 @@
 #include "lib/log.h"
 #include "sidecar/manager.h"
 
-static Options arg_options = { .grant = GRANT_USER, .ready_fd = -1 };
+static Options arg_options = { .grant = GRANT_USER, .ready_fd = -1, .credential_fd = -1 };
 static int arg_log_level = LOG_NOTICE;
 
 static const char help[] =
@@ -31,6 +31,7 @@ static const char help[] =
         "  --socket PATH               the plain socket\n"
         "  --bus user|system|ADDRESS|none\n"
         "                              bus on which to have the name org.csign.Sidecar1\n"
+        "  --credential-fd N           read the account's key from this descriptor\n"
         "  --ready-fd N                write a line to this descriptor when ready\n"
         "  --log-level error|warning|notice|detail|trace\n"
         "  --help, --version\n"
@@ -43,6 +44,7 @@ enum {
         OPT_SOCKET,
         OPT_BUS,
         OPT_READY_FD,
+        OPT_CREDENTIAL_FD,
         OPT_LOG_LEVEL,
         OPT_HELP,
         OPT_VERSION
@@ -54,6 +56,7 @@ static const struct option options[] = {
         { "socket", required_argument, NULL, OPT_SOCKET },
         { "bus", required_argument, NULL, OPT_BUS },
         { "ready-fd", required_argument, NULL, OPT_READY_FD },
+        { "credential-fd", required_argument, NULL, OPT_CREDENTIAL_FD },
         { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
         { "help", no_argument, NULL, OPT_HELP },
         { "version", no_argument, NULL, OPT_VERSION },
@@ -70,13 +73,13 @@ static bool parse_grant(const char *value) {
         return true;
 }
 
-static bool parse_fd(const char *value) {
+static bool parse_fd(const char *value, int *ret) {
         char *end;
         long fd;
 
         errno = 0;
         fd = strtol(value, &end, 10);
-        arg_options.ready_fd = (int) fd;
+        *ret = (int) fd;
         return !errno && end != value && !*end && fd > 2 && fd < 65536;
 }
 
@@ -94,7 +97,9 @@ static bool parse_option(int option, const char *value) {
                 arg_options.bus = value;
                 return *value;
         case OPT_READY_FD:
-                return parse_fd(value);
+                return parse_fd(value, &arg_options.ready_fd);
+        case OPT_CREDENTIAL_FD:
+                return parse_fd(value, &arg_options.credential_fd);
         case OPT_LOG_LEVEL:
                 arg_log_level = log_level_by_name(value);
                 return arg_log_level >= 0;

@@ -26,7 +26,7 @@
 
 /* ---- where things are ---- */
 
-static int default_config_dir(Grant grant, char **ret, Error *e) {
+static int default_config_dir(Grant grant, char **ret) {
         const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
         int r;
 
@@ -37,10 +37,8 @@ static int default_config_dir(Grant grant, char **ret, Error *e) {
         else if (home && *home == '/')
                 r = asprintf(ret, "%s/.config/csign", home);
         else
-                return error_set(e, -CSIGN_E_BAD_CONFIG,
-                                 "neither --config, XDG_CONFIG_HOME nor HOME says where the "
-                                 "configuration is");
-        return r < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+                r = asprintf(ret, "/etc/csign"); /* in a container nobody has a home */
+        return r < 0 ? -ENOMEM : 0;
 }
 
 static int default_socket(Grant grant, char **ret, Error *e) {
@@ -176,7 +174,7 @@ int manager_prove_setup(const Manager *m, Setup **ret, WhoAmI *ret_who, Error *e
         Wish wish = {};
         int r;
 
-        r = setup_load(&setup, m->config_dir, m->options.grant, e);
+        r = setup_load(&setup, m->config_dir, m->options.grant, m->key, e);
         if (r < 0)
                 return r;
         r = setup_check(setup, e);
@@ -290,6 +288,16 @@ static int start_threads(Manager *m, Error *e) {
                                   e);
 }
 
+static int take_credential(Manager *m, Error *e) {
+        int r;
+
+        if (m->options.credential_fd < 0)
+                return 0;
+        r = credential_read_key(m->options.credential_fd, &m->key, e);
+        (void) close(m->options.credential_fd);
+        return r;
+}
+
 int manager_new(Manager **ret, const Options *options, Error *e) {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
         int r;
@@ -302,11 +310,13 @@ int manager_new(Manager **ret, const Options *options, Error *e) {
         if (options->config_dir)
                 r = (m->config_dir = strdup(options->config_dir)) ? 0 : -ENOMEM;
         else
-                r = default_config_dir(options->grant, &m->config_dir, e);
+                r = default_config_dir(options->grant, &m->config_dir);
+        if (r >= 0)
+                r = take_credential(m, e);
         if (r >= 0)
                 r = set_up_loop(m, e);
         if (r >= 0)
-                r = setup_load(&m->setup, m->config_dir, options->grant, e);
+                r = setup_load(&m->setup, m->config_dir, options->grant, m->key, e);
         if (r >= 0)
                 r = start_threads(m, e);
         if (r >= 0)
@@ -379,6 +389,7 @@ void manager_free(Manager *m) {
         executable_cache_free(m->executables);
         state_free(m->state);
         setup_unref(m->setup);
+        EVP_PKEY_free(m->key); /* wipes */
         sd_event_unref(m->event);
         free(m->config_dir);
         free(m);

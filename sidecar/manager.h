@@ -27,6 +27,7 @@ typedef struct Options {
         const char
                 *bus; /* "user", "system", "none", an address; NULL: the grant's, if it is there */
         int ready_fd; /* -1: none */
+        int credential_fd; /* -1: the configuration says where the credential is */
 } Options;
 
 typedef struct Manager {
@@ -40,6 +41,7 @@ typedef struct Manager {
         ExecutableCache *executables;
         State *state; /* NULL: nothing is kept */
         Signer *signer;
+        EVP_PKEY *key; /* of credential_fd; NULL: none */
         Setup *setup;
         BusSocket *socket;
         BusName *name;

@@ -285,3 +285,22 @@ int service_parse_who(const void *data, size_t len, WhoAmI *ret, Error *e) {
         snprintf(ret->scope, sizeof(ret->scope), "%s", path);
         return 0;
 }
+
+void service_parse_own_keys(const void *data, size_t len, WhoAmI *ret) {
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        const json_t *key;
+        Error ignored = {};
+        size_t i;
+
+        ret->key_expires[0] = 0;
+        if (json_parse(data, len, &root, &ignored) < 0)
+                return;
+        json_array_foreach(json_object_get(root, "keys"), i, key) {
+                const char *expires = json_string_value(json_object_get(key, "expires"));
+
+                if (json_is_true(json_object_get(key, "current")) && expires &&
+                    strlen(expires) < sizeof(ret->key_expires) &&
+                    expires[strspn(expires, "0123456789-:.TZ")] == 0)
+                        strcpy(ret->key_expires, expires);
+        }
+}

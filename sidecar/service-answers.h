@@ -47,6 +47,10 @@ int service_parse_key_list(const void *data, size_t len, KeyList *ret, Error *e)
 typedef struct WhoAmI {
         char name[256];
         char scope[PATH_MAX_LEN];
+        char key_expires[32]; /* ISO 8601; "": never, or the service does not say */
 } WhoAmI;
 
 int service_parse_who(const void *data, size_t len, WhoAmI *ret, Error *e);
+
+/* Into key_expires: when the key ends by which we asked. */
+void service_parse_own_keys(const void *data, size_t len, WhoAmI *ret);

@@ -5,9 +5,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static int load_account(Setup *s, const char *dir, Grant grant, Error *e) {
+/* No file is named of a key that came without one. */
+static int load_credential(Setup *s, EVP_PKEY *key, Error *e) {
+        if (!key)
+                return credential_load(&s->credential, s->config.credential, s->config.client_id,
+                                       e);
+        free(TAKE(s->config.credential));
+        return credential_new(&s->credential, key, "the credential", s->config.client_id, e);
+}
+
+static int load_account(Setup *s, const char *dir, Grant grant, EVP_PKEY *key, Error *e) {
         Error why = {};
         int r;
 
@@ -23,7 +33,7 @@ static int load_account(Setup *s, const char *dir, Grant grant, Error *e) {
         /* A machine's way to the service is its administrator's decision, and no process's. */
         s->config.proxy_of_environment = grant == GRANT_USER;
 
-        r = credential_load(&s->credential, s->config.credential, s->config.client_id, &s->why_not);
+        r = load_credential(s, key, &s->why_not);
         if (r == -CSIGN_E_NO_CREDENTIAL || r == -CSIGN_E_BAD_CREDENTIAL)
                 return 0;
         if (r < 0)
@@ -31,7 +41,13 @@ static int load_account(Setup *s, const char *dir, Grant grant, Error *e) {
         return service_api_new(&s->api, &s->config, s->credential, e);
 }
 
-int setup_load(Setup **ret, const char *dir, Grant grant, Error *e) {
+/* In a container the user's folder may be the machine's: its policy counts once. */
+static const char *outer_policy(const char *dir, Grant grant) {
+        return grant == GRANT_USER && strcmp(dir, MACHINE_POLICY_DIR) != 0 ? MACHINE_POLICY_DIR
+                                                                           : NULL;
+}
+
+int setup_load(Setup **ret, const char *dir, Grant grant, EVP_PKEY *key, Error *e) {
         _cleanup_(setup_unrefp) Setup *s = NULL;
         int r;
 
@@ -43,12 +59,11 @@ int setup_load(Setup **ret, const char *dir, Grant grant, Error *e) {
         atomic_init(&s->n_ref, 1);
         sidecar_config_init(&s->config);
 
-        r = access_load(&s->access, dir, grant == GRANT_USER ? MACHINE_POLICY_DIR : NULL, grant,
-                        geteuid(), e);
+        r = access_load(&s->access, dir, outer_policy(dir, grant), grant, geteuid(), e);
         if (r >= 0)
                 r = key_cache_new(&s->keys, e);
         if (r >= 0)
-                r = load_account(s, dir, grant, e);
+                r = load_account(s, dir, grant, key, e);
         if (r < 0)
                 return r;
 

@@ -24,9 +24,12 @@ typedef struct Setup {
         Error why_not;
 } Setup;
 
-/* A wrong configuration or policy is a failure: -CSIGN_E_BAD_CONFIG.  No configuration yet, or a
+/* key: the account's, if it was handed over to this process; NULL: the configuration names its
+ * file.
+ *
+ * A wrong configuration or policy is a failure: -CSIGN_E_BAD_CONFIG.  No configuration yet, or a
  * credential that cannot be used, is not: then api is NULL. */
-int setup_load(Setup **ret, const char *dir, Grant grant, Error *e);
+int setup_load(Setup **ret, const char *dir, Grant grant, EVP_PKEY *key, Error *e);
 
 /* 0, or why_not. */
 int setup_check(const Setup *s, Error *e);

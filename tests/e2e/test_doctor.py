@@ -5,11 +5,13 @@ import base64
 import json
 import os
 import sqlite3
+import subprocess
 import time
 
 import pytest
 
-from stack import STRANGER_UID, Stack, as_user, base_env, text
+import fake_clock
+from stack import BUS_CONF, STRANGER_UID, Stack, as_user, base_env, text, tool, wait_until
 
 pytestmark = [pytest.mark.uninstrumented, pytest.mark.provider]
 
@@ -60,7 +62,8 @@ def test_all_is_well(stack, tmp_path):
     stack.csign("ref", RELEASE, "-o", ref)
     status, found = doctor(stack, "--ref", ref)
     assert status == 0 and set(found) == {"sidecar", "credential", "service", "keys", "module", "openssl.cnf",
-                                          "provider order", "reference"}
+                                          "provider order", "reference", "credential-expiry", "clock",
+                                          "dns", "tcp", "tls", "ready"}
     others_are_good(found)
     shown = text(stack.csign("doctor").stdout)
     assert "provider order" in shown and "FAIL" not in shown
@@ -259,7 +262,8 @@ def test_no_service(broken):
         status, found = doctor(broken)
         says(found, "service", "FAIL", "")
         assert status == 1
-        others_are_good(found, "service")
+        says(found, "tcp", "FAIL", "refused")
+        others_are_good(found, "service", "tcp")
     finally:
         broken.service.start()
     assert doctor(broken)[0] == 0
@@ -318,6 +322,100 @@ def test_the_policy_of_this_machine(broken):
                                 policy="rules = no\n[no]\nuids = 4242\nkeys = *\neffect = allow\n")
     _, found = doctor(broken, sidecar=strict)
     assert any(f["result"] != "OK" and name in ("policy", "keys", "sidecar") for name, f in found.items()), found
+
+
+# ---- the sidecar's side ----
+
+def test_a_stale_environment(stack, tmp_path):
+    good = stack.environment()
+    status, found = doctor(stack, env=good | {"CSIGN_BUS": f"unix:path={tmp_path}/gone"})
+    says(found, "environment", "FAIL", f"CSIGN_BUS leads to {tmp_path}/gone")
+    assert status == 1 and "--ephemeral" in found["environment"]["advice"]
+
+    for name, value in (("XDG_RUNTIME_DIR", f"{tmp_path}/run"),
+                        ("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/bus,guid=1")):
+        status, found = doctor(stack, env=good | {name: value})
+        says(found, "environment", "WARN", f"{name} ")
+        assert status == 0
+
+
+def test_a_bus_that_forbids(broken, tmp_path):
+    conf, address = tmp_path / "bus.conf", f"unix:path={tmp_path}/bus"
+    conf.write_text(BUS_CONF.format(socket=tmp_path / "bus").replace(
+        "</policy>", '<deny send_destination="org.csign.Sidecar1"/></policy>'))
+    bus = subprocess.Popen([tool("dbus-daemon"), "--nofork", f"--config-file={conf}", "--print-address"],
+                           stdout=subprocess.PIPE)
+    try:
+        assert bus.stdout.readline()
+        sidecar = broken.add_sidecar("forbidden", "acme/mobile/forbidden", bus=address)
+        _, found = doctor(broken, sidecar=sidecar)
+        says(found, "bus-policy", "FAIL", "the bus forbids")
+        assert "group csign" in found["bus-policy"]["advice"]
+        sidecar.stop()
+    finally:
+        bus.kill()
+        bus.wait()
+        bus.stdout.close()
+
+
+def test_an_old_credential(broken):
+    mine = broken.add_sidecar("old", "acme/mobile/old")
+    assert doctor(broken, sidecar=mine)[1]["credential"]["result"] == "OK"
+    old = time.time() - 400 * 86400
+    os.utime(mine.config / "credential.key", (old, old))
+    status, found = doctor(broken, sidecar=mine)
+    says(found, "credential", "WARN", "400 days old")
+    assert status == 0 and "rotate" in found["credential"]["advice"]
+
+
+def test_a_credential_that_ends_soon(broken, tmp_path):
+    mine = broken.add_sidecar("soon", "acme/mobile/soon")
+    assert doctor(broken, sidecar=mine)[1]["credential-expiry"]["result"] == "OK"
+    key, public = mine.config / "credential.key", tmp_path / "new.pub"
+    broken.plain_openssl("genpkey", "-algorithm", "ED25519", "-out", key)
+    broken.plain_openssl("pkey", "-in", key, "-pubout", "-out", public)
+    broken.csign("account", "key-add", "acme/mobile/soon", "--public-key", public, "--validity-days", "5")
+    mine.restart()
+    says(doctor(broken, sidecar=mine)[1], "credential-expiry", "WARN", "the account's key ends in ")
+
+
+def test_a_wrong_clock(broken):
+    broken.wrap["fast-clock"] = ["env", f"LD_PRELOAD={fake_clock.library()}", "FAKETIME=+2m",
+                                 "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+    mine = broken.add_sidecar("fast-clock", "acme/mobile/fast-clock")
+    assert doctor(broken)[1]["clock"]["result"] == "OK"
+    broken.csign("keys", sidecar=mine)
+    status, found = doctor(broken, sidecar=mine)
+    says(found, "clock", "WARN", "s behind this machine's")
+    assert status == 0
+
+
+def test_a_name_that_nobody_knows(broken):
+    mine = broken.add_sidecar("nameless", "acme/mobile/nameless", conf={"service": "https://no-such-host.invalid:8443"})
+    _, found = doctor(broken, sidecar=mine)
+    says(found, "dns", "FAIL", "no-such-host.invalid: ")
+    assert "tcp" not in found and "tls" not in found
+
+
+def test_a_chain_that_leads_elsewhere(broken, tmp_path):
+    key, other = tmp_path / "ca.key", tmp_path / "ca.pem"
+    broken.plain_openssl("req", "-x509", "-newkey", "ED25519", "-nodes", "-keyout", key, "-out", other, "-subj",
+                         "/CN=other", "-days", "2")
+    mine = broken.add_sidecar("elsewhere", "acme/mobile/elsewhere", conf={"service-ca": other})
+    _, found = doctor(broken, sidecar=mine)
+    says(found, "tls", "FAIL", "certificate")
+    assert found["tcp"]["result"] == "OK" and "ready" not in found
+
+
+def test_a_service_that_is_not_ready(broken):
+    broken.keystore.stop()
+    try:
+        # What the service found holds for a second.
+        found = wait_until("it is not ready", lambda: {"OK": None}.get((f := doctor(broken)[1])["ready"]["result"], f))
+        says(found, "ready", "FAIL", "key store")
+        assert found["tls"]["result"] == "OK"
+    finally:
+        broken.keystore.start()
 
 
 # ---- references ----

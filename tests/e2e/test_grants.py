@@ -153,6 +153,17 @@ def test_logout(machine, stack, tmp_path):
     assert machine.status()["account"] == account[0]
 
 
+def test_status_says_when_the_credential_expires(stack, tmp_path):
+    sidecar = stack.add_sidecar("grant-expiry", "acme/mobile/grant-expiry")
+    try:
+        shown = json.loads(stack.csign("account", "show", "acme/mobile/grant-expiry", "--json").stdout)
+        [key] = shown["keys"]
+        status = json.loads(stack.csign("status", "--json", sidecar=sidecar).stdout)
+        assert status["credential-expires"] == (key["expires"] or "")
+    finally:
+        sidecar.stop()
+
+
 def test_a_hangup_without_a_grant_forgets_it(stack):
     sidecar = stack.add_sidecar("grant-hangup", "acme/mobile/grant-hangup")
     try:

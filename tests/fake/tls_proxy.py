@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 
-ROUTES = re.compile(r"/v1/(oauth/token|signatures|whoami|keys(/[^?]*)?)(\?.*)?$")
+ROUTES = re.compile(r"/v1/(oauth/token|signatures|whoami(/keys)?|keys(/[^?]*)?)(\?.*)?$")
 
 
 class Authority:

@@ -69,12 +69,15 @@ static void as_refusal(const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char token[TOKEN_MAX];
         uint32_t expires;
+        WhoAmI who = {};
         Error e = {};
 
         as_signatures(data, size);
         as_signature(data, size);
         as_keys(data, size);
         as_refusal(data, size);
+        service_parse_own_keys(data, size, &who);
+        assert(strlen(who.key_expires) < sizeof(who.key_expires));
         if (token_parse(data, size, token, &expires, &e) >= 0)
                 assert(token[0] && !strpbrk(token, "\r\n "));
         return 0;
