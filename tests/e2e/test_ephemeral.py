@@ -12,13 +12,13 @@ import subprocess
 import pytest
 import yaml
 from peer import Peer
-from stack import ROOT, Daemon, base_env, text, tool, wait_until
+from stack import ROOT, Daemon, base_env, libasan, text, tool, wait_until
 
 RELEASE = "acme/mobile/release"
 
 MAKEFILE = """release:
 \ttest -z "$$CSIGN_KEY"
-\topenssl pkeyutl -sign -rawin -in app -inkey csign://acme/mobile/release -out app.sig
+\t$$WITH openssl pkeyutl -sign -rawin -in app -inkey csign://acme/mobile/release -out app.sig
 \tcsign status --json > status.json
 """
 
@@ -37,6 +37,8 @@ class Job:
         self.env = kept | {"PATH": ":".join([*programs, "/usr/sbin:/usr/bin:/sbin:/bin"]), "TMPDIR": str(self.tmp),
                            "CSIGN_SERVICE": stack.url, "CSIGN_CLIENT_ID": made["id"], "CSIGN_CA": str(stack.ca),
                            "CSIGN_CREDENTIAL_FILE": str(self.key), "CSIGN_MODULE": str(stack.program("csign.so"))}
+        # What loads a csign.so that has a sanitizer needs its runtime.
+        self.env["WITH"] = f"env LD_PRELOAD={libasan()}" if "address" in stack.sanitize else "env"
         (folder / "app").write_text("app")
 
     def run(self, *command, options=(), env=None, **more):
@@ -106,7 +108,7 @@ def test_from_a_descriptor(job):
     os.write(write_fd, key.encode())
     os.close(write_fd)
     done = job.run("sh", "-c", f'ls -l /proc/self/fd; grep -r "{secret[:20]}" "$TMPDIR"; csign status --json > status; '
-                   "openssl pkeyutl -sign -rawin -in app -inkey csign://acme/mobile/release -out app.sig",
+                   "$WITH openssl pkeyutl -sign -rawin -in app -inkey csign://acme/mobile/release -out app.sig",
                    options=("--credential-fd", str(read_fd)), pass_fds=[read_fd])
     os.close(read_fd)
     assert b"pipe:" not in done.stdout.split(b" 3 ->")[-1].split(b"\n")[0] and secret.encode() not in done.stdout
