@@ -69,7 +69,8 @@ int grant_conf_line(Buf *b, const char *name, const char *value) {
 /* Settings of an earlier sidecar.conf that a login does not make (timeout, connections, socket)
  * stay. */
 static int conf_keep(Buf *b, const Buf *before) {
-        static const char *const ours[] = { "service", "client-id", "credential", "service-ca" };
+        static const char *const ours[] = { "service", "client-id", "credential",
+                                            "credential-provider", "service-ca" };
         _cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(before->data, (int) before->len);
         CONF *conf = NCONF_new(NULL);
         STACK_OF(CONF_VALUE) * values;
@@ -104,7 +105,10 @@ static int conf_text(Grant *g, const char *service, const char *client_id, bool 
         if (r >= 0)
                 r = grant_conf_line(b, "client-id", client_id);
         if (r >= 0)
-                r = grant_conf_line(b, "credential", g->files[GRANT_KEY].path);
+                r = grant_conf_line(b, "credential",
+                                    g->key_uri ? g->key_uri : g->files[GRANT_KEY].path);
+        if (r >= 0 && g->key_provider)
+                r = grant_conf_line(b, "credential-provider", g->key_provider);
         if (r >= 0 && ca)
                 r = grant_conf_line(b, "service-ca", g->files[GRANT_CA].path);
         if (r >= 0 && g->files[GRANT_CONF].was_there)
@@ -129,12 +133,18 @@ int grant_describe(Grant *g, const char *service, const char *client_id, const c
         return r < 0 ? r : conf_text(g, service, client_id, ca_path);
 }
 
-int grant_take_key(Grant *g, const char *path, Error *e) {
-        Buf *key = &g->files[GRANT_KEY].after;
+/* What a provider makes of its URI or file the sidecar finds out, which has the provider. */
+int grant_take_key(Grant *g, const char *key, const char *provider, Error *e) {
+        Buf *pem = &g->files[GRANT_KEY].after;
         int r;
 
-        r = file_read(path, FILE_PRIVATE, key, e);
-        return r < 0 ? r : check_key(key, path, e);
+        g->key_provider = provider;
+        if (provider && key[0] != '/' && strchr(key, ':')) {
+                g->key_uri = key;
+                return 0;
+        }
+        r = file_read(key, FILE_PRIVATE, pem, e);
+        return r < 0 || provider ? r : check_key(pem, key, e);
 }
 
 /* ---- where ---- */

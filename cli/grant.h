@@ -28,6 +28,7 @@ typedef struct GrantFile {
 typedef struct Grant {
         Folder which;
         char folder[PATH_MAX];
+        const char *key_uri, *key_provider; /* of a key that a provider keeps; else NULL */
         GrantFile files[GRANT_PARTS];
 } Grant;
 
@@ -55,8 +56,9 @@ int grant_find(Grant *g, const char *name, const char *config, Error *e);
 int grant_sidecar(const Grant *g, SidecarClient **ret, Error *e);
 
 /* What is to be written: the key of a file, or what the caller puts into files[GRANT_KEY].after;
- * and the rest. ca_path may be NULL. */
-int grant_take_key(Grant *g, const char *path, Error *e);
+ * and the rest.  provider: OpenSSL's name of who alone can use the key, a file or a URI; or NULL.
+ * ca_path may be NULL. */
+int grant_take_key(Grant *g, const char *key, const char *provider, Error *e);
 int grant_describe(Grant *g, const char *service, const char *client_id, const char *ca_path,
                    Error *e);
 

@@ -8,7 +8,7 @@
 #include "cli/grant.h"
 #include "lib/id.h"
 
-static const char *arg_client_id, *arg_key, *arg_for, *arg_config;
+static const char *arg_client_id, *arg_key, *arg_key_provider, *arg_for, *arg_config;
 static const char *arg_login_service, *arg_login_ca;
 
 /* One grant that is being made, with the sidecar that is to prove it. */
@@ -29,7 +29,7 @@ static int login_prepare(Login *l, const char *name, Error *e) {
 
         r = grant_open(&l->grant, name, arg_config, e);
         if (r >= 0)
-                r = grant_take_key(&l->grant, arg_key, e);
+                r = grant_take_key(&l->grant, arg_key, arg_key_provider, e);
         if (r >= 0)
                 r = grant_describe(&l->grant, arg_login_service, arg_client_id, arg_login_ca, e);
         return r < 0 ? r : grant_sidecar(&l->grant, &l->sidecar, e);
@@ -90,7 +90,10 @@ static const Option login_options[] = {
         /* clang-format off */
         { "service", "URL", "the signing service", &arg_login_service, .required = true },
         { "client-id", "ID", "the account's id, acc_...", &arg_client_id, .required = true },
-        { "key", "FILE", "the account's private key, PEM, mode 0600", &arg_key, .required = true },
+        { "key", "FILE", "the account's private key, PEM, mode 0600, or a provider's URI",
+          &arg_key, .required = true },
+        { "key-provider", "NAME", "OpenSSL's provider for that key, such as tpm2",
+          &arg_key_provider },
         { "ca", "FILE", "the service's CA certificates (default: the system's)", &arg_login_ca },
         { "for", "WHICH", "user, machine or both (default: machine for root)", &arg_for },
         { "config", "DIR", "the sidecar's folder, if it has another", &arg_config },

@@ -85,7 +85,7 @@ static int load_credential(const Setup *s, Credential **ret, Error *e) {
 
         if (other && seteuid(s->st.st_uid) < 0)
                 return error_set(e, -errno, "cannot become uid %u", (unsigned) s->st.st_uid);
-        r = credential_load(ret, s->credential, s->client_id, e);
+        r = credential_load(ret, s->credential, NULL, s->client_id, e);
         if (other && seteuid(0) < 0)
                 return error_set(e, -errno, "cannot become root again");
         return r;

@@ -17,7 +17,9 @@
 #include <openssl/x509v3.h>
 
 #include "lib/file.h"
+#include "lib/key-provider.h"
 #include "lib/ossl.h"
+#include "lib/provider-key.h"
 
 #define CREDENTIAL_MAX  ((size_t) 64 * 1024)
 #define RSA_BITS_MIN    2048
@@ -32,12 +34,11 @@ static int no_pass_phrase(char *buf, int size, int rwflag, void *userdata) {
         return -1;
 }
 
-static EVP_PKEY *store_load_key(BIO *bio, UI_METHOD *ui, bool *asked) {
-        OSSL_STORE_CTX *store;
+/* Ends the store. */
+static EVP_PKEY *store_first_key(OSSL_STORE_CTX *store) {
         OSSL_STORE_INFO *info;
         EVP_PKEY *key = NULL;
 
-        store = OSSL_STORE_attach(bio, "file", NULL, NULL, ui, asked, NULL, NULL, NULL);
         if (!store)
                 return NULL;
         (void) OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
@@ -51,41 +52,72 @@ static EVP_PKEY *store_load_key(BIO *bio, UI_METHOD *ui, bool *asked) {
         return key;
 }
 
-static int parse_key(const Secret *text, const char *name, EVP_PKEY **ret, Error *e) {
+static int no_key(const char *place, bool asked, bool provided, Error *e) {
+        if (asked)
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                 "%s is encrypted: a daemon cannot type its pass phrase", place);
+        if (provided)
+                return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                                 "%s holds no private key that its provider can use (%s)", place,
+                                 key_provider_reason());
+        return error_set(e, -CSIGN_E_BAD_CREDENTIAL,
+                         "%s holds no private key that OpenSSL can read", place);
+}
+
+/* text: the file's content; NULL: name is a URI that the provider knows. */
+static int parse_key(const Secret *text, const char *name, const KeyProvider *provider,
+                     EVP_PKEY **ret, Error *e) {
+        OSSL_LIB_CTX *context = provider ? provider->context : NULL;
         _cleanup_(BIO_free_allp) BIO *bio = NULL;
+        OSSL_STORE_CTX *store;
         UI_METHOD *ui;
         bool asked = false;
+        int r = 0;
 
-        bio = BIO_new_mem_buf(text->data, (int) text->len);
+        bio = text ? BIO_new_mem_buf(text->data, (int) text->len) : NULL;
         ui = UI_UTIL_wrap_read_pem_callback(no_pass_phrase, 0);
-        if (!bio || !ui) {
+        if (!ui || (text && !bio)) {
                 UI_destroy_method(ui);
                 return error_set(e, -ENOMEM, "out of memory");
         }
         ERR_set_mark();
-        *ret = store_load_key(bio, ui, &asked);
+        store = text ? OSSL_STORE_attach(bio, "file", context, NULL, ui, &asked, NULL, NULL, NULL)
+                     : OSSL_STORE_open_ex(name, context, NULL, ui, &asked, NULL, NULL, NULL);
+        *ret = store_first_key(store);
+        if (!*ret)
+                r = no_key(name, asked, provider != NULL, e);
         ERR_pop_to_mark();
         UI_destroy_method(ui);
-
-        if (!*ret)
-                return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s %s", name,
-                                 asked ? "is encrypted: a daemon cannot type its pass phrase"
-                                       : "holds no private key that OpenSSL can read");
-        return 0;
+        return r;
 }
 
-static int load_key(const char *path, EVP_PKEY **ret, Error *e) {
+/* A path never goes to the store: what others may do to the file matters for every kind of it. */
+static int load_key(const char *place, const KeyProvider *provider, EVP_PKEY **ret, Error *e) {
         _cleanup_(secret_done) Secret text = {};
         int r;
 
-        r = file_read_secret(path, CREDENTIAL_MAX, &text, e);
+        if (provider && place[0] != '/')
+                return parse_key(NULL, place, provider, ret, e);
+        r = file_read_secret(place, CREDENTIAL_MAX, &text, e);
         if (r == -ENOENT)
-                return error_set(e, -CSIGN_E_NO_CREDENTIAL, "there is no credential %s", path);
+                return error_set(e, -CSIGN_E_NO_CREDENTIAL, "there is no credential %s", place);
         if (r < 0 && r != -ENOMEM)
                 return r < -CSIGN_E_BEGIN_ ? r
                                            : error_set(e, -CSIGN_E_BAD_CREDENTIAL,
-                                                       "cannot read %s: %s", path, strerror(-r));
-        return parse_key(&text, path, ret, e);
+                                                       "cannot read %s: %s", place, strerror(-r));
+        return parse_key(&text, place, provider, ret, e);
+}
+
+static int load_provided(const char *place, const char *name, EVP_PKEY **ret, Error *e) {
+        _cleanup_(key_provider_closep) KeyProvider *provider = NULL;
+        EVP_PKEY *key = NULL;
+        int r;
+
+        r = key_provider_open(&provider, name, e);
+        if (r < 0)
+                return r;
+        r = load_key(place, provider, &key, e);
+        return r < 0 ? r : provider_key_new(ret, TAKE(provider), key, place, e);
 }
 
 int credential_read_key(int fd, EVP_PKEY **ret, Error *e) {
@@ -107,7 +139,7 @@ int credential_read_key(int fd, EVP_PKEY **ret, Error *e) {
         if (len == 0 || len == CREDENTIAL_MAX)
                 return error_set(e, -CSIGN_E_BAD_CREDENTIAL, "%s is %s", name,
                                  len == 0 ? "empty" : "too long for a key");
-        return parse_key(&(Secret){ .data = text.data, .len = len }, name, ret, e);
+        return parse_key(&(Secret){ .data = text.data, .len = len }, name, NULL, ret, e);
 }
 
 /* How the key signs an assertion: the service goes by the key's type alone. */
@@ -221,14 +253,15 @@ int credential_new(Credential **ret, EVP_PKEY *key, const char *name, const char
         return 0;
 }
 
-int credential_load(Credential **ret, const char *path, const char *client_id, Error *e) {
+int credential_load(Credential **ret, const char *place, const char *provider,
+                    const char *client_id, Error *e) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         int r;
 
-        assert(ret && path && client_id);
+        assert(ret && place && client_id);
 
-        r = load_key(path, &key, e);
-        return r < 0 ? r : credential_new(ret, key, path, client_id, e);
+        r = provider ? load_provided(place, provider, &key, e) : load_key(place, NULL, &key, e);
+        return r < 0 ? r : credential_new(ret, key, place, client_id, e);
 }
 
 void credential_free(Credential *c) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /* An account's authentication key.  It proves who one is, twice: it signs the assertion for a
- * token, and it is the TLS client key to which the token is bound.  It never leaves this process.
- */
+ * token, and it is the TLS client key to which the token is bound.  It never leaves this process;
+ * one that a provider keeps never gets into it. */
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -17,9 +17,13 @@ typedef struct Credential {
         const char *md;      /* to sign with; NULL for EdDSA */
 } Credential;
 
-/* -CSIGN_E_NO_CREDENTIAL: no such file.  -CSIGN_E_BAD_CREDENTIAL: others can read it, somebody else
- * owns it, or there is no usable key in it. */
-int credential_load(Credential **ret, const char *path, const char *client_id, Error *e);
+/* place: a file's absolute path, or a URI that the provider knows; provider: OpenSSL's name of it,
+ * NULL for files that need none.
+ *
+ * -CSIGN_E_NO_CREDENTIAL: no such file.  -CSIGN_E_BAD_CREDENTIAL: others can read it, somebody else
+ * owns it, or there is no usable key in it; or the provider cannot be had. */
+int credential_load(Credential **ret, const char *place, const char *provider,
+                    const char *client_id, Error *e);
 
 /* The key alone, of what can be read from a descriptor: it is read to its end, and stays the
  * caller's. */

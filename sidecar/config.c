@@ -3,6 +3,7 @@
 #include "sidecar/config.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #define JOURNAL_DEFAULT     10000
 #define ADDRESS_MAX         512
 #define PINS_MAX            2048
+#define PROVIDER_MAX        48
 #define SHA256_SIZE         32
 
 const char *grant_name(Grant g) {
@@ -121,6 +123,34 @@ static int parse_client_id(const char *value, void *target, Error *e) {
         return config_string(value, target, e);
 }
 
+/* OpenSSL's own scheme for files would go round the look at owner and mode; csign's would ask this
+ * sidecar. */
+static int parse_credential(const char *value, void *target, Error *e) {
+        size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+
+        if (value[0] == '/')
+                return config_string(value, target, e);
+        if (!islower((unsigned char) value[0]) || value[n] != ':' || !value[n + 1] ||
+            strncmp(value, "file:", 5) == 0 || strncmp(value, "csign:", 6) == 0)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "'%s' is neither an absolute path nor a provider's URI, such as "
+                                 "handle:0x81000001",
+                                 value);
+        return config_string(value, target, e);
+}
+
+static int parse_provider(const char *value, void *target, Error *e) {
+        size_t n = strlen(value);
+
+        if (n == 0 || n > PROVIDER_MAX || strcmp(value, "csign") == 0 ||
+            strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-") < n)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "'%s' is no OpenSSL provider that can have the credential, such "
+                                 "as tpm2",
+                                 value);
+        return config_string(value, target, e);
+}
+
 static int parse_connections(const char *value, void *target, Error *e) {
         unsigned n;
         int r;
@@ -151,7 +181,8 @@ static int parse_journal_max(const char *value, void *target, Error *e) {
 static const ConfigItem items[] = {
         { "service", parse_services, offsetof(SidecarConfig, services), CONFIG_REQUIRED },
         { "client-id", parse_client_id, offsetof(SidecarConfig, client_id), CONFIG_REQUIRED },
-        { "credential", config_path, offsetof(SidecarConfig, credential), 0 },
+        { "credential", parse_credential, offsetof(SidecarConfig, credential), 0 },
+        { "credential-provider", parse_provider, offsetof(SidecarConfig, credential_provider), 0 },
         { "service-ca", config_path, offsetof(SidecarConfig, service_ca), 0 },
         { "service-pin", parse_pins, offsetof(SidecarConfig, service_pin), 0 },
         { "proxy", parse_proxy, offsetof(SidecarConfig, proxy), 0 },
@@ -177,6 +208,7 @@ void sidecar_config_done(SidecarConfig *c) {
                 free(c->services.urls[i]);
         free(c->client_id);
         free(c->credential);
+        free(c->credential_provider);
         free(c->service_ca);
         free(c->service_pin);
         free(c->proxy);
@@ -216,6 +248,10 @@ int sidecar_config_load(SidecarConfig *ret, const char *dir, Error *e) {
         r = config_finish(file, e);
         if (r < 0)
                 return r;
+        if (c.credential && c.credential[0] != '/' && !c.credential_provider)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "%s: a URI needs credential-provider = NAME",
+                                 config_where(file, NULL, "credential"));
         c.service = c.services.urls[0];
         r = default_credential(dir, &c.credential);
         if (r < 0)

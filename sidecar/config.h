@@ -29,7 +29,8 @@ typedef struct SidecarConfig {
         ServiceList services;
         const char *service;       /* the first of them, which names the service; NULL: none */
         char *client_id;           /* "acc_…" */
-        char *credential;          /* path of the key file */
+        char *credential;          /* path of the key file, or the provider's URI */
+        char *credential_provider; /* OpenSSL's name of it; NULL: none is needed */
         char *service_ca;          /* path of a PEM file; NULL: the system's */
         char *service_pin;         /* "sha256//…;sha256//…"; NULL: none */
         char *proxy;               /* its URL; "": none; NULL: none was named */

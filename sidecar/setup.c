@@ -11,8 +11,8 @@
 /* No file is named of a key that came without one. */
 static int load_credential(Setup *s, EVP_PKEY *key, Error *e) {
         if (!key)
-                return credential_load(&s->credential, s->config.credential, s->config.client_id,
-                                       e);
+                return credential_load(&s->credential, s->config.credential,
+                                       s->config.credential_provider, s->config.client_id, e);
         free(TAKE(s->config.credential));
         return credential_new(&s->credential, key, "the credential", s->config.client_id, e);
 }

@@ -75,6 +75,8 @@ PACKAGES = {
     "script": "bsdutils",
     "nft": "nftables",
     "ip": "iproute2",
+    "tpm2_create": "tpm2-tools",
+    "tpm2-abrmd": "tpm2-abrmd libtss2-tcti-tabrmd0 tpm2-openssl",
 }
 
 SANITIZER_REPORT = re.compile(

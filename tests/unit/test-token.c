@@ -148,7 +148,7 @@ static void assertions_verify_for_each_kind_of_key(void **state) {
                 Error e = {};
 
                 write_key(key, NULL, 0600);
-                assert_int_equal(credential_load(&c, path, CLIENT_ID, &e), 0);
+                assert_int_equal(credential_load(&c, path, NULL, CLIENT_ID, &e), 0);
                 assert_int_equal(token_assertion(c, CLIENT_ID, ISSUER, NULL, 1700000000, &jwt, &e),
                                  0);
                 split(buf_str(&jwt), parts);
@@ -175,7 +175,7 @@ static void the_certificate_carries_the_key(void **state) {
         Error e = {};
 
         write_key(key, NULL, 0400);
-        assert_int_equal(credential_load(&c, path, CLIENT_ID, &e), 0);
+        assert_int_equal(credential_load(&c, path, NULL, CLIENT_ID, &e), 0);
         assert_int_equal(EVP_PKEY_eq(X509_get0_pubkey(c->cert), key), 1);
         assert_int_equal(X509_verify(c->cert, key), 1);
         assert_true(X509_cmp_current_time(X509_get0_notBefore(c->cert)) < 0);
@@ -202,14 +202,14 @@ static void unusable_credentials_are_named(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 write_key(cases[i].key, cases[i].pass, cases[i].mode);
-                assert_refused(credential_load(&c, path, CLIENT_ID, &e), -CSIGN_E_BAD_CREDENTIAL,
-                               &e);
+                assert_refused(credential_load(&c, path, NULL, CLIENT_ID, &e),
+                               -CSIGN_E_BAD_CREDENTIAL, &e);
                 assert_null(c);
                 if (!strstr(e.detail, path) || !strstr(e.detail, cases[i].word))
                         fail_msg("case %zu: %s", i, e.detail);
         }
         unlink(path);
-        assert_refused(credential_load(&c, path, CLIENT_ID, &e), -CSIGN_E_NO_CREDENTIAL, &e);
+        assert_refused(credential_load(&c, path, NULL, CLIENT_ID, &e), -CSIGN_E_NO_CREDENTIAL, &e);
         assert_null(c);
 }
 
