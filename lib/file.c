@@ -227,6 +227,24 @@ int file_create(const char *path, const void *data, size_t len, mode_t mode, Err
         return write_file(path, data, len, mode, false, e);
 }
 
+int dir_check(const char *path, Error *e) {
+        struct stat st;
+
+        assert(path);
+
+        if (stat(path, &st) < 0)
+                return error_set(e, -errno, "%s: %m", path);
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "%s belongs to uid %u, not to uid %u or root", path,
+                                 (unsigned) st.st_uid, (unsigned) geteuid());
+        if ((st.st_mode & 0022) && !(st.st_mode & S_ISVTX))
+                return error_set(e, -CSIGN_E_BAD_CONFIG,
+                                 "%s has mode %04o: others can write there (chmod go-w %s)", path,
+                                 st.st_mode & 07777, path);
+        return 0;
+}
+
 int dir_create(const char *path, mode_t mode, Error *e) {
         char part[PATH_MAX];
         struct stat st;

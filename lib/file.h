@@ -32,5 +32,9 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode, Er
 /* As above, but -EEXIST if there is such a file already. */
 int file_create(const char *path, const void *data, size_t len, mode_t mode, Error *e);
 
+/* In a folder that others can write, any file could be anybody's, or be gone.
+ * -CSIGN_E_BAD_CONFIG, or -ENOENT and the like. */
+int dir_check(const char *path, Error *e);
+
 /* mkdir -p; a directory that is there is left as it is. */
 int dir_create(const char *path, mode_t mode, Error *e);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/file.h"
 #include "lib/key-uri.h"
 #include "sidecar/access-rule.h"
 #include "sidecar/clock.h"
@@ -47,14 +48,16 @@ static int default_policy(Policy **ret, Grant grant, uid_t self, Error *e) {
                                   gr ? gr->gr_gid : (gid_t) -1, e);
 }
 
-/* -ENOENT: there is none. */
+/* -ENOENT: there is none; in a folder where somebody else may have taken it away, nobody knows. */
 static int policy_in(Policy **ret, const char *dir, Error *e) {
         char path[4096];
         Error why = {};
         int r;
 
         snprintf(path, sizeof(path), "%s/policy.conf", dir);
-        r = policy_read(ret, path, &why);
+        r = dir_check(dir, &why);
+        if (r >= 0)
+                r = policy_read(ret, path, &why);
         return r < 0 ? error_set(e, r, "%s", why.detail) : 0;
 }
 

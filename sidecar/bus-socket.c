@@ -344,34 +344,18 @@ static int on_connect(sd_event_source *source, int listener, uint32_t events, vo
 
 /* ---- the socket's file ---- */
 
-/* In a folder that others can write, somebody else could put a socket in our place. */
-static int check_folder(const char *path, Error *e) {
-        char copy[PATH_MAX];
-        const char *dir;
-        struct stat st;
-
-        snprintf(copy, sizeof(copy), "%s", path);
-        dir = dirname(copy);
-        if (stat(dir, &st) < 0)
-                return error_set(e, -errno, "%s: %m", dir);
-        if ((st.st_uid != geteuid() && st.st_uid != 0) ||
-            ((st.st_mode & 0022) && !(st.st_mode & S_ISVTX)))
-                return error_set(e, -CSIGN_E_BAD_CONFIG,
-                                 "%s: others can write there, so a socket in it could be anybody's",
-                                 dir);
-        return 0;
-}
-
 static int make_folder(const char *path, Grant grant, Error *e) {
         char copy[PATH_MAX];
+        const char *dir;
         mode_t mask;
         int r;
 
         snprintf(copy, sizeof(copy), "%s", path);
+        dir = dirname(copy);
         mask = umask(0);
-        r = dir_create(dirname(copy), grant == GRANT_MACHINE ? 0755 : 0700, e);
+        r = dir_create(dir, grant == GRANT_MACHINE ? 0755 : 0700, e);
         (void) umask(mask);
-        return r < 0 ? r : check_folder(path, e);
+        return r < 0 ? r : dir_check(dir, e);
 }
 
 static int address_of(const char *path, struct sockaddr_un *ret, Error *e) {

@@ -29,6 +29,7 @@
 #define EVIDENCE_MAX   2048
 #define GROUPS_SHOWN   32
 #define PROC_FILE_SIZE (64 * 1024)
+#define ENDED          "the process has ended"
 
 static void closep(int *fd) {
         if (*fd >= 0)
@@ -150,7 +151,8 @@ static bool parse_effective(const char *status, const char *name, unsigned *ret)
         return p && sscanf(p + strlen(name), " %*u %u", ret) == 1;
 }
 
-/* The groups that a bus did not tell.  Only if the process still is who the bus says it is. */
+/* The groups that a bus did not tell.  -ESRCH: the pid is another process's by now, for it is not
+ * who the bus says it is. */
 static int read_ids(Caller *c, int dir) {
         _cleanup_(free_charp) char *status = malloc(PROC_FILE_SIZE);
         unsigned uid, gid;
@@ -158,9 +160,9 @@ static int read_ids(Caller *c, int dir) {
         if (!status)
                 return -ENOMEM;
         if (read_proc(dir, "status", status, PROC_FILE_SIZE) < 0 ||
-            !parse_effective(status, "\nUid:", &uid) || uid != c->uid ||
-            !parse_effective(status, "\nGid:", &gid))
-                return 0;
+            !parse_effective(status, "\nUid:", &uid) || !parse_effective(status, "\nGid:", &gid) ||
+            uid != c->uid)
+                return -ESRCH;
 
         c->gid = gid;
         return c->groups ? 0 : parse_groups(c, status);
@@ -176,8 +178,8 @@ static void read_unit(Caller *c) {
 }
 
 /* None of what was read is sure to be the caller's. */
-static void forget_process(Caller *c, bool with_ids) {
-        note(c, "the process has ended");
+static void forget_process(Caller *c, const char *why, bool with_ids) {
+        note(c, why);
         closep(&c->exe_fd);
         c->exe_fd = -1;
         c->unit[0] = c->cgroup[0] = c->container[0] = c->command_line[0] = 0;
@@ -195,7 +197,7 @@ static int read_process(Caller *c, int pidfd, bool with_ids) {
 
         dir = open_proc(c->pid);
         if (dir < 0 || pidfd < 0) {
-                forget_process(c, false);
+                forget_process(c, ENDED, false);
                 return 0;
         }
         read_exe(c, dir);
@@ -205,8 +207,10 @@ static int read_process(Caller *c, int pidfd, bool with_ids) {
         if (with_ids)
                 r = read_ids(c, dir);
         if (!pidfd_is_alive(pidfd))
-                forget_process(c, with_ids);
-        return r;
+                forget_process(c, ENDED, with_ids);
+        else if (r == -ESRCH)
+                forget_process(c, "the process is another user's by now", with_ids);
+        return r == -ESRCH ? 0 : r;
 }
 
 /* ---- evidence ---- */
@@ -333,8 +337,10 @@ int caller_from_socket(Caller **ret, int fd, Error *e) {
         if (r < 0)
                 return error_set(e, r, "the kernel does not say the caller's groups");
 
+        /* A kernel that knows the option and refuses says that the peer is gone: its number may be
+         * another's. */
         if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &fd_len) < 0)
-                pidfd = pidfd_open_of(cred.pid);
+                pidfd = errno == ENOPROTOOPT ? pidfd_open_of(cred.pid) : -errno;
         r = caller_fill(c, pidfd, false, e);
         if (r < 0)
                 return r;

@@ -129,14 +129,14 @@ class Reader:
 class Peer:
     """One connection.  Peer(sidecar.socket).call("Status", "") -> ({...},)"""
 
-    def __init__(self, path, timeout=10, pipelined=True, fds=False):
+    def __init__(self, path, timeout=10, pipelined=True, fds=False, uid=None):
         """pipelined: BEGIN goes out with AUTH, as sd-bus does it; else after the answer, as others do.
-        fds: descriptors may be sent."""
+        fds: descriptors may be sent.  uid: who we say that we are."""
         self.serial = 0
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
-        uid = str(os.geteuid()).encode().hex()
+        uid = str(os.geteuid() if uid is None else uid).encode().hex()
         begin = (b"NEGOTIATE_UNIX_FD\r\n" if fds else b"") + b"BEGIN\r\n"
         self.socket.sendall(b"\0AUTH EXTERNAL " + uid.encode() + b"\r\n" + (begin if pipelined else b""))
         answer = self.read_line()
@@ -167,8 +167,8 @@ class Peer:
             data += more
         return data
 
-    def send(self, member, signature, values, interface=INTERFACE, path=PATH, fds=()):
-        """A value of type h is an index into fds."""
+    def send(self, member, signature, values, interface=INTERFACE, path=PATH, fds=(), sender=None):
+        """A value of type h is an index into fds.  sender: what only a bus may write."""
         self.serial += 1
         body = Writer()
         for kind, value in zip(types(signature), values):
@@ -176,6 +176,8 @@ class Peer:
         fields = {1: Variant("o", path), 2: Variant("s", interface), 3: Variant("s", member)}
         if signature:
             fields[8] = Variant("g", signature)
+        if sender:
+            fields[7] = Variant("s", sender)
         if fds:
             fields[9] = Variant("u", len(fds))
         message = Writer()

@@ -72,11 +72,15 @@ static void a_process_that_has_ended_is_said_so(void **state) {
 }
 
 /* A pid that is another user's by now has nothing to say about this one. */
-static void groups_of_another_user_are_not_taken(void **state) {
+static void nothing_of_another_users_process_is_taken(void **state) {
         _cleanup_(caller_unrefp) Caller *c = NULL;
         Error e = {};
 
         assert_int_equal(caller_from_ids(&c, getuid() + 1, getpid(), NULL, 0, &e), 0);
+        assert_string_equal(c->exe, "");
+        assert_int_equal(c->exe_fd, -1);
+        assert_string_equal(c->command_line, "");
+        assert_string_equal(c->exe_note, "the process is another user's by now");
         assert_int_equal(c->gid, (gid_t) -1);
         assert_int_equal(c->n_groups, 0);
 }
@@ -98,7 +102,7 @@ int main(void) {
                 cmocka_unit_test(the_kernel_names_who_is_at_a_socket),
                 cmocka_unit_test(evidence_is_one_json_object),
                 cmocka_unit_test(a_process_that_has_ended_is_said_so),
-                cmocka_unit_test(groups_of_another_user_are_not_taken),
+                cmocka_unit_test(nothing_of_another_users_process_is_taken),
                 cmocka_unit_test(a_file_is_nobody),
         };
 
