@@ -8,6 +8,7 @@
 #include "service/clock.h"
 #include "service/db/queries.h"
 #include "service/policy.h"
+#include "service/tsg.h"
 
 #define CURSOR_MAX (3 * ID_MAX + 24)
 
@@ -119,8 +120,14 @@ static void begin_at_first(UsagePage *p) {
 }
 
 static int list_root(Request *req, UsagePage *p, Error *e) {
+        bool few;
+        int r;
+
+        r = tsg_has_few_keys(req->service->db, p->root->id, &few, e);
+        if (r < 0)
+                return r;
         /* '~' is behind all ids. */
-        return db_read(req->service->db, SQL_USE_LIST,
+        return db_read(req->service->db, few ? SQL_USE_LIST_OF_FEW : SQL_USE_LIST,
                        DB_ARGS(DB_TEXT(p->root->id), DB_TEXT(p->key), DB_TEXT(p->principal),
                                DB_INT(p->day), DB_TEXT(p->only_key ?: "~"),
                                DB_TEXT(p->only_account), DB_INT(p->from), DB_INT(p->to),
