@@ -7,6 +7,7 @@
 
 #include "service/api.h"
 #include "service/clock.h"
+#include "service/policy.h"
 #include "service/tsg.h"
 
 typedef struct Listing {
@@ -76,6 +77,24 @@ static int read_word(const Request *req, const char *name, const char **ret, Err
         return error_set(e, -CSIGN_E_BAD_REQUEST, "'%s' is one word", name);
 }
 
+/* Which TSG is meant by who names none: the own one; of who audits another one only, that. */
+static int default_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
+        const Principal *p = req->principal;
+        Roots roots;
+
+        policy_roots(p, RIGHT_VIEW(AUDIT), &roots);
+        if (roots.n == 0)
+                return request_allow(req, RIGHT_VIEW(AUDIT), p->tsg, e);
+        if (roots.n > 1)
+                return error_set(
+                        e, -CSIGN_E_BAD_REQUEST,
+                        "you audit several TSGs: name one of them with 'tsg': '%s', '%s'%s",
+                        roots.list[0].path, roots.list[1].path, roots.n > 2 ? ", ..." : "");
+        snprintf(tsg->id, sizeof(tsg->id), "%s", roots.list[0].id);
+        f->scope = roots.list[0].path[0] ? tsg->id : NULL;
+        return 0;
+}
+
 /* Whoever audits a TSG reads what belongs to it and to those below; the top's auditors read all,
  * what belongs to no TSG any more too. */
 static int read_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
@@ -84,10 +103,8 @@ static int read_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
         char normal[PATH_MAX_LEN];
         int r;
 
-        if (!path) {
-                f->scope = p->tsg_path[0] ? p->tsg : NULL;
-                return request_allow(req, RIGHT_VIEW(AUDIT), p->tsg, e);
-        }
+        if (!path)
+                return default_scope(req, f, tsg, e);
         r = request_path(req, "tsg", normal, e);
         if (r >= 0)
                 r = tsg_by_path(req->service->db, p->tsg, normal, tsg, e);

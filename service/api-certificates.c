@@ -216,6 +216,7 @@ static int read_filter(Request *req, CertificateFilter *f, char root[static ID_M
 /* One TSG of the caller's after the other; a cursor of one that is the caller's no more begins
  * anew. */
 static int list_roots(Request *req, CertificateFilter *f, const char *root, Listing *l, Error *e) {
+        Db *db = req->service->db;
         Roots roots;
         size_t i = 0;
         int r = 0;
@@ -231,7 +232,10 @@ static int list_roots(Request *req, CertificateFilter *f, const char *root, List
         for (; r >= 0 && i < roots.n && !l->more; i++) {
                 l->root = &roots.list[i];
                 f->limit = l->left + 1;
-                r = certificate_list(req->service->db, l->root->id, f, list_certificate, l, e);
+                if (!f->key_id)
+                        r = tsg_has_few_keys(db, l->root->id, &f->few_keys, e);
+                if (r >= 0)
+                        r = certificate_list(db, l->root->id, f, list_certificate, l, e);
                 f->after_end = 0;
                 f->after_id = "";
         }

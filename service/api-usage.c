@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often keys were used, by whom, on which day. */
+/* How often keys were used, by whom, on which day: of the keys that the caller may view. */
 
 #include <stdio.h>
 #include <string.h>
@@ -7,17 +7,20 @@
 #include "service/api.h"
 #include "service/clock.h"
 #include "service/db/queries.h"
+#include "service/policy.h"
+#include "service/tsg.h"
 
-#define CURSOR_MAX (2 * ID_MAX + 24)
+#define CURSOR_MAX (3 * ID_MAX + 24)
 
 typedef struct UsagePage {
         JsonOut o;
+        const Root *root; /* where the caller may see it */
         unsigned left;
         bool more;
         char last[CURSOR_MAX];
 
         /* as asked */
-        char key[ID_MAX], principal[ID_MAX]; /* the cursor: behind this key, principal and day */
+        char tsg[ID_MAX], key[ID_MAX], principal[ID_MAX]; /* the cursor: in this TSG behind these */
         uint64_t day;
         const char *only_key, *only_account;
         uint64_t from, to; /* days */
@@ -51,7 +54,7 @@ static int read_day(const Request *req, const char *name, uint64_t unset, uint64
         return 0;
 }
 
-/* "key_….acc_….20778" */
+/* "tsg_….key_….acc_….20778" */
 static int read_cursor(const Request *req, UsagePage *p, Error *e) {
         const char *text = form_get(&req->query, "cursor");
         unsigned long long day;
@@ -60,8 +63,8 @@ static int read_cursor(const Request *req, UsagePage *p, Error *e) {
         if (!text || !text[0])
                 return 0;
         if (strlen(text) >= CURSOR_MAX ||
-            sscanf(text, "%39[a-z0-9_].%39[a-z0-9_].%9llu%n", p->key, p->principal, &day, &end) !=
-                    3 ||
+            sscanf(text, "%39[a-z0-9_].%39[a-z0-9_].%39[a-z0-9_].%9llu%n", p->tsg, p->key,
+                   p->principal, &day, &end) != 4 ||
             text[end])
                 return error_set(e, -CSIGN_E_BAD_REQUEST,
                                  "'cursor' is not the next_cursor of a page before");
@@ -79,11 +82,7 @@ static int read_query(const Request *req, UsagePage *p, Error *e) {
                 r = read_day(req, "to", INT32_MAX, &p->to, e);
         if (r >= 0)
                 r = request_limit(req, &p->left, e);
-        if (r >= 0)
-                r = read_cursor(req, p, e);
-        if (r >= 0 && p->only_key && !p->key[0])
-                snprintf(p->key, sizeof(p->key), "%s", p->only_key);
-        return r;
+        return r < 0 ? r : read_cursor(req, p, e);
 }
 
 /* ---- the answer ---- */
@@ -98,8 +97,8 @@ static int list_use(DbRow *row, void *userdata) {
                 return 0;
         }
         p->left--;
-        snprintf(p->last, sizeof(p->last), "%s.%s.%llu", db_row_text(row, 0), db_row_text(row, 2),
-                 (unsigned long long) day);
+        snprintf(p->last, sizeof(p->last), "%s.%s.%s.%llu", p->root->id, db_row_text(row, 0),
+                 db_row_text(row, 2), (unsigned long long) day);
         json_begin_object(&p->o, NULL);
         clock_text_seconds(day * USEC_PER_DAY, text);
         text[strlen("2026-11-21")] = '\0';
@@ -114,6 +113,50 @@ static int list_use(DbRow *row, void *userdata) {
         return p->o.r;
 }
 
+static void begin_at_first(UsagePage *p) {
+        snprintf(p->key, sizeof(p->key), "%s", p->only_key ?: "");
+        p->principal[0] = '\0';
+        p->day = 0;
+}
+
+static int list_root(Request *req, UsagePage *p, Error *e) {
+        bool few;
+        int r;
+
+        r = tsg_has_few_keys(req->service->db, p->root->id, &few, e);
+        if (r < 0)
+                return r;
+        /* '~' is behind all ids. */
+        return db_read(req->service->db, few ? SQL_USE_LIST_OF_FEW : SQL_USE_LIST,
+                       DB_ARGS(DB_TEXT(p->root->id), DB_TEXT(p->key), DB_TEXT(p->principal),
+                               DB_INT(p->day), DB_TEXT(p->only_key ?: "~"),
+                               DB_TEXT(p->only_account), DB_INT(p->from), DB_INT(p->to),
+                               DB_INT(p->left + 1)),
+                       list_use, p, e);
+}
+
+/* One TSG of the caller's after the other; a cursor of one that is the caller's no more begins
+ * anew. */
+static int list_roots(Request *req, UsagePage *p, Error *e) {
+        Roots roots;
+        size_t i = 0;
+        int r = 0;
+
+        policy_roots(req->principal, RIGHT_VIEW(KEYS), &roots);
+        while (i < roots.n && strcmp(roots.list[i].id, p->tsg) != 0)
+                i++;
+        if (i == roots.n) {
+                i = 0;
+                begin_at_first(p);
+        }
+        for (; r >= 0 && i < roots.n && !p->more; i++) {
+                p->root = &roots.list[i];
+                r = list_root(req, p, e);
+                begin_at_first(p);
+        }
+        return r;
+}
+
 int api_usage(Request *req, Error *e) {
         UsagePage p = { .o = JSON_OUT(&req->reply) };
         int r;
@@ -123,12 +166,7 @@ int api_usage(Request *req, Error *e) {
                 return r;
         json_begin_object(&p.o, NULL);
         json_begin_array(&p.o, "usage");
-        /* '~' is behind all ids. */
-        r = db_read(req->service->db, SQL_USE_LIST,
-                    DB_ARGS(DB_TEXT(req->principal->tsg), DB_TEXT(p.key), DB_TEXT(p.principal),
-                            DB_INT(p.day), DB_TEXT(p.only_key ?: "~"), DB_TEXT(p.only_account),
-                            DB_INT(p.from), DB_INT(p.to), DB_INT(p.left + 1)),
-                    list_use, &p, e);
+        r = list_roots(req, &p, e);
         if (r < 0)
                 return r;
         json_end_array(&p.o);

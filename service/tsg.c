@@ -49,6 +49,22 @@ int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e)
         return find(db, SQL_TSG_BY_PATH, scope, path, ret, e);
 }
 
+/* Above this, walking over everything in the listing's order finds a page's rows as soon. */
+#define FEW_KEYS 2000
+
+static int take_few(DbRow *row, void *userdata) {
+        *(bool *) userdata = db_row_int(row, 0) <= FEW_KEYS;
+        return 0;
+}
+
+int tsg_has_few_keys(Db *db, const char *id, bool *ret, Error *e) {
+        int r;
+
+        r = db_read(db, SQL_TSG_KEYS_COUNT, DB_ARGS(DB_TEXT(id), DB_INT(FEW_KEYS + 1)), take_few,
+                    ret, e);
+        return r < 0 ? r : 0;
+}
+
 int tsg_top(Db *db, Tsg *ret, Error *e) {
         int r;
 

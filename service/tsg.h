@@ -23,6 +23,10 @@ typedef struct Tsg {
 int tsg_by_id(Db *db, const char *scope, const char *id, Tsg *ret, Error *e);
 int tsg_by_path(Db *db, const char *scope, const char *path, Tsg *ret, Error *e);
 
+/* Whether so few keys are in a TSG and below it that a listing in an order other than that of paths
+ * is quicker if it begins with them. */
+int tsg_has_few_keys(Db *db, const char *id, bool *ret, Error *e);
+
 /* The top, which has no scope above it: for the service itself. */
 int tsg_top(Db *db, Tsg *ret, Error *e);
 

@@ -221,15 +221,17 @@ int certificate_list(Db *db, const char *scope, const CertificateFilter *f,
                       limit = DB_INT(f->limit);
 
         if (f->ends_before != 0)
-                return db_read(db, SQL_CERTIFICATE_LIST_EXPIRING,
+                return db_read(db,
+                               f->few_keys ? SQL_CERTIFICATE_LIST_EXPIRING_OF_FEW
+                                           : SQL_CERTIFICATE_LIST_EXPIRING,
                                DB_ARGS(DB_TEXT(scope), DB_INT(f->ends_before), after, id, limit),
                                list_certificate, &l, e);
         if (f->key_id)
                 return db_read(db, SQL_CERTIFICATE_LIST_BY_KEY,
                                DB_ARGS(DB_TEXT(scope), DB_TEXT(f->key_id), after, id, limit),
                                list_certificate, &l, e);
-        return db_read(db, SQL_CERTIFICATE_LIST, DB_ARGS(DB_TEXT(scope), after, id, limit),
-                       list_certificate, &l, e);
+        return db_read(db, f->few_keys ? SQL_CERTIFICATE_LIST_OF_FEW : SQL_CERTIFICATE_LIST,
+                       DB_ARGS(DB_TEXT(scope), after, id, limit), list_certificate, &l, e);
 }
 
 static int take_counts(DbRow *row, void *userdata) {

@@ -46,6 +46,7 @@ typedef struct CertificateFilter {
         uint64_t after_end;   /* the end and id of the last one before */
         const char *after_id;
         unsigned limit;
+        bool few_keys; /* in scope: which way is quicker */
 } CertificateFilter;
 
 /* Those that end first come first. */

@@ -92,6 +92,9 @@ const char SQL_TSG_HAS_PROJECT[] = "SELECT 1 FROM projects WHERE tsg = ? LIMIT 1
 const char SQL_TSG_HAS_ROLE[] = "SELECT 1 FROM roles WHERE tsg = ? LIMIT 1";
 const char SQL_TSG_HAS_BINDING[] = "SELECT 1 FROM role_bindings WHERE tsg = ? LIMIT 1";
 const char SQL_TSG_HAS_API_KEY[] = "SELECT 1 FROM api_keys WHERE tsg = ? LIMIT 1";
+const char SQL_TSG_KEYS_COUNT[] =
+        "SELECT COUNT(*) FROM (SELECT 1 FROM tsg_closure c CROSS JOIN keys k "
+        "WHERE c.ancestor = ? AND k.tsg = c.descendant LIMIT ?) some";
 const char SQL_TSG_CLOSURE_DELETE[] = "DELETE FROM tsg_closure WHERE descendant = ?";
 const char SQL_AUTHORITY_DELETE[] = "DELETE FROM authorities WHERE tsg = ?";
 const char SQL_TSG_DELETE[] = "DELETE FROM tsgs WHERE id = ?";
@@ -435,7 +438,12 @@ const char SQL_PATH_TAKEN_BY_TSG[] = "SELECT 1 FROM tsgs WHERE path = ?";
 #define CERTIFICATE_IN_SCOPE                                                                       \
         " FROM certificates c JOIN keys k ON k.id = c.key_id WHERE EXISTS "                        \
         "(SELECT 1 FROM tsg_closure t WHERE t.descendant = k.tsg AND t.ancestor = ?)"
-#define CERTIFICATE_PAGE " AND (c.not_after, c.id) > (?, ?) ORDER BY c.not_after, c.id LIMIT ?"
+/* Where few keys are in scope, they are walked over and their certificates sorted. */
+#define CERTIFICATE_OF_FEW                                                                         \
+        " FROM tsg_closure t CROSS JOIN keys k CROSS JOIN certificates c "                         \
+        "WHERE t.ancestor = ? AND k.tsg = t.descendant AND c.key_id = k.id"
+#define CERTIFICATE_EXPIRING " AND c.is_current = 1 AND c.revoked IS NULL AND c.not_after < ?"
+#define CERTIFICATE_PAGE     " AND (c.not_after, c.id) > (?, ?) ORDER BY c.not_after, c.id LIMIT ?"
 
 const char SQL_CERTIFICATE_INSERT[] =
         "INSERT INTO certificates (id, key_id, version, authority, serial, not_before, not_after, "
@@ -452,11 +460,14 @@ const char SQL_CERTIFICATE_BY_ID[] =
         "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE " AND c.id = ?";
 const char SQL_CERTIFICATE_LIST[] =
         "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE CERTIFICATE_PAGE;
+const char SQL_CERTIFICATE_LIST_OF_FEW[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_OF_FEW CERTIFICATE_PAGE;
 const char SQL_CERTIFICATE_LIST_BY_KEY[] =
         "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE " AND c.key_id = ?" CERTIFICATE_PAGE;
 const char SQL_CERTIFICATE_LIST_EXPIRING[] =
-        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE
-        " AND c.is_current = 1 AND c.revoked IS NULL AND c.not_after < ?" CERTIFICATE_PAGE;
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_IN_SCOPE CERTIFICATE_EXPIRING CERTIFICATE_PAGE;
+const char SQL_CERTIFICATE_LIST_EXPIRING_OF_FEW[] =
+        "SELECT " CERTIFICATE_COLUMNS CERTIFICATE_OF_FEW CERTIFICATE_EXPIRING CERTIFICATE_PAGE;
 const char SQL_CERTIFICATE_COUNT_EXPIRING[] =
         "SELECT SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END), "
         "SUM(CASE WHEN not_after < ? THEN 1 ELSE 0 END), "
@@ -551,14 +562,19 @@ const char SQL_USE_ADD[] =
         "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id, principal, day) DO UPDATE SET "
         "signatures = use_by_day.signatures + excluded.signatures, "
         "refused = use_by_day.refused + excluded.refused";
+#define USE_COLUMNS "u.key_id, k.path, u.principal, a.path, u.day, u.signatures, u.refused"
+#define USE_PAGE                                                                                   \
+        "AND (u.key_id, u.principal, u.day) > (?, ?, ?) AND u.key_id <= ? "                        \
+        "AND u.principal = COALESCE(?, u.principal) AND u.day >= ? AND u.day <= ? "                \
+        "ORDER BY u.key_id, u.principal, u.day LIMIT ?"
 const char SQL_USE_LIST[] =
-        "SELECT u.key_id, k.path, u.principal, a.path, u.day, u.signatures, u.refused "
-        "FROM use_by_day u JOIN keys k ON k.id = u.key_id "
-        "JOIN tsg_closure c ON c.descendant = k.tsg AND c.ancestor = ? "
+        "SELECT " USE_COLUMNS " FROM use_by_day u JOIN keys k ON k.id = u.key_id "
+        "LEFT JOIN accounts a ON a.id = u.principal WHERE EXISTS "
+        "(SELECT 1 FROM tsg_closure c WHERE c.descendant = k.tsg AND c.ancestor = ?) " USE_PAGE;
+const char SQL_USE_LIST_OF_FEW[] =
+        "SELECT " USE_COLUMNS " FROM tsg_closure c CROSS JOIN keys k CROSS JOIN use_by_day u "
         "LEFT JOIN accounts a ON a.id = u.principal "
-        "WHERE (u.key_id, u.principal, u.day) > (?, ?, ?) AND u.key_id <= ? "
-        "AND u.principal = COALESCE(?, u.principal) AND u.day >= ? AND u.day <= ? "
-        "ORDER BY u.key_id, u.principal, u.day LIMIT ?";
+        "WHERE c.ancestor = ? AND k.tsg = c.descendant AND u.key_id = k.id " USE_PAGE;
 
 /* ---- signatures counted ---- */
 

@@ -44,6 +44,8 @@ extern const char SQL_TSG_CLOSURE_JOIN[]; /* parent, id */
 extern const char SQL_TSG_HAS_TSG[], SQL_TSG_HAS_KEY[], SQL_TSG_HAS_ACCOUNT[], SQL_TSG_HAS_USER[],
         SQL_TSG_HAS_TEAM[], SQL_TSG_HAS_PROJECT[], SQL_TSG_HAS_ROLE[], SQL_TSG_HAS_BINDING[],
         SQL_TSG_HAS_API_KEY[];
+extern const char
+        SQL_TSG_KEYS_COUNT[]; /* id, limit; how many keys in it and below, at most limit */
 extern const char SQL_TSG_CLOSURE_DELETE[], SQL_AUTHORITY_DELETE[], SQL_TSG_DELETE[]; /* id */
 
 /* accounts.  Columns: id, tsg, name, path, state, created, expires, revision, networks, last used
@@ -119,10 +121,12 @@ extern const char SQL_CERTIFICATE_INSERT[];    /* id, key, version, authority or
 extern const char SQL_CERTIFICATE_SUPERSEDE[]; /* key, version */
 extern const char SQL_CERTIFICATES[]; /* key, version; the current one: certificate, those above,
                                          not after, revoked, the built-in root */
-extern const char SQL_CERTIFICATE_BY_ID[];          /* scope, id */
-extern const char SQL_CERTIFICATE_LIST[];           /* scope, page */
-extern const char SQL_CERTIFICATE_LIST_BY_KEY[];    /* scope, key, page */
-extern const char SQL_CERTIFICATE_LIST_EXPIRING[];  /* scope, not after, page */
+extern const char SQL_CERTIFICATE_BY_ID[];         /* scope, id */
+extern const char SQL_CERTIFICATE_LIST[];          /* scope, page */
+extern const char SQL_CERTIFICATE_LIST_BY_KEY[];   /* scope, key, page */
+extern const char SQL_CERTIFICATE_LIST_EXPIRING[]; /* scope, not after, page */
+/* the same for scopes with few keys (SQL_TSG_KEYS_COUNT) */
+extern const char SQL_CERTIFICATE_LIST_OF_FEW[], SQL_CERTIFICATE_LIST_EXPIRING_OF_FEW[];
 extern const char SQL_CERTIFICATE_COUNT_EXPIRING[]; /* four times, and the latest of them again;
                                                        four counts */
 extern const char SQL_CERTIFICATE_REVOKE[]; /* time, reason, id; changes nothing a second time */
@@ -170,6 +174,7 @@ extern const char SQL_USE_ADD[];  /* key, principal, day, signatures, refused */
 extern const char SQL_USE_LIST[]; /* scope; after key, principal, day; up to key; principal or NULL;
                                      from day, to day; limit.  Gives key, its path, principal, its
                                      path, day, signatures, refused */
+extern const char SQL_USE_LIST_OF_FEW[]; /* the same for scopes with few keys */
 
 /* signatures of keys with a limit.  hour and day: numbers of them since 1970 */
 extern const char SQL_USAGE_TAKE[]; /* key, hour, day, per hour, per day; changes nothing if one

@@ -81,6 +81,7 @@ class Crowd:
         self.copies("keys", f"id = '{original}'",
                     ({"id": k, "tsg": t, "name": name, "path": path} for _, k, t, name, path in rows))
         self.copies("key_versions", f"key_id = '{original}' AND version = 1", ({"key_id": r[1]} for r in rows))
+        self.copies("use_by_day", f"key_id = '{original}'", ({"key_id": r[1]} for r in rows))
         self.copies("certificates", f"key_id = '{original}'",
                     ({"id": f"crt_crowd{i:017d}", "key_id": k, "serial": f"{i:040x}"} for i, k, *_ in rows))
 

@@ -189,7 +189,7 @@ def test_usage_has_pages(log, ci):
 
 
 @pytest.mark.parametrize("query", ["key=acc_" + "a" * 26, "account=x", "from=2026-1-1", "to=2026-02-30", "cursor=x", "limit=201",
-                                   "cursor=key_a.acc_b.1x", "cursor=" + "a" * 200])
+                                   "cursor=tsg_a.key_b.acc_c.1x", "cursor=" + "a" * 200])
 def test_usage_of_nothing(log, query):
     check_problem(log.api("GET", f"/v1/usage?{query}"), 400, "BadRequest")
 

@@ -120,6 +120,44 @@ def test_listings_have_what_the_roles_show_and_page_through_it(service, someone)
     assert listed(who, "keys", 1) >= {"acme/mobile/release", "acme/web/site"}
 
 
+def usage(who, query=""):
+    rows, cursor = [], ""
+    while True:
+        page = check(ask(who, "GET", f"/v1/usage?limit=1&cursor={cursor}{query}"), 200)
+        rows += [(row["key_path"], row["principal"], row["day"]) for row in page["usage"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            assert len(rows) == len(set(rows))
+            return {path for path, _, _ in rows}
+
+
+def test_use_is_shown_of_the_keys_that_a_role_shows(service, someone):
+    signer, who = someone("acme"), someone("acme")
+    for path in ("acme/mobile/release", "acme/web/site"):
+        assert signer.sign(service.keys[path]["id"], DIGEST)[0] == 201
+    check(ask(who, "GET", "/v1/usage"), 403, "NotPermitted", "role")
+    grant(service, who, "viewer", "acme/web")
+    assert usage(who) == {"acme/web/site"}
+    assert usage(who, f"&key={service.keys['acme/mobile/release']['id']}") == set()
+    grant(service, who, "viewer", "acme/mobile")
+    assert usage(who) >= {"acme/mobile/release", "acme/web/site"}
+    assert usage(who, f"&key={service.keys['acme/web/site']['id']}") == {"acme/web/site"}
+
+
+def test_an_auditor_of_what_is_below_names_no_tsg(service, someone):
+    who, signer = someone("acme"), someone("acme")
+    for path in ("acme/mobile/release", "acme/web/site"):
+        assert signer.sign(service.keys[path]["id"], DIGEST)[0] == 201
+    check(ask(who, "GET", "/v1/audit/records"), 403, "NotPermitted", "role")
+    grant(service, who, "auditor", "acme/web")
+    page = check(ask(who, "GET", f"/v1/audit/records?kind=sign&principal={signer.id}"), 200)
+    assert [json.loads(r["entry"])["key"]["path"] for r in page["records"]] == ["acme/web/site"]
+    grant(service, who, "auditor", "acme/mobile")
+    body = check(ask(who, "GET", "/v1/audit/records"), 400, "BadRequest")
+    assert "'acme/mobile', 'acme/web'" in body["detail"]
+    check(ask(who, "GET", "/v1/audit/records?tsg=acme/mobile"), 200)
+
+
 def test_names_that_share_a_beginning_do_not_mix(service, someone):
     """'-' sorts before '/': the paths of acme-x are between acme and acme/mobile."""
     for path in ("sort", "sort-a", "sort-a/b", "sort/b", "sort.c"):
