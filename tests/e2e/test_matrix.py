@@ -109,7 +109,7 @@ ROWS = {
     ("POST", "/v1/bindings"): ("people:write", {"role": "viewer", "principal": "{user}", "tsg": HERE}),
     ("DELETE", "/v1/bindings/{binding}"): ("people:write", None),
 
-    ("GET", "/v1/audit/records"): ("home audit:view", None),
+    ("GET", "/v1/audit/records"): ("somewhere audit:view", None),
     ("GET", "/v1/audit/head"): ("somewhere audit:view", None),
 }
 for plural, page, part in (("teams", "people", "members"), ("projects", "projects", "signers")):
