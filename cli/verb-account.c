@@ -316,7 +316,7 @@ static bool arg_yes;
 
 static int account_delete(char *args[], size_t n, Error *e) {
         _cleanup_(admin_closep) Admin *a = NULL;
-        _cleanup_(json_decrefp) json_t *account = NULL, *deleted = NULL;
+        _cleanup_(json_decrefp) json_t *account = NULL, *none = NULL;
         char sentence[PATH_MAX_LEN + 80];
         int r;
 
@@ -329,10 +329,10 @@ static int account_delete(char *args[], size_t n, Error *e) {
                  json_text_at(account, "path"));
         r = confirm(sentence, arg_yes, e);
         if (r >= 0)
-                r = account_call(a, json_text_at(account, "id"), "DELETE", NULL, &deleted, e);
+                r = account_call(a, json_text_at(account, "id"), "DELETE", NULL, &none, e);
         if (r < 0)
                 return r;
-        output_result(deleted, "Deleted account %s.", json_text_at(deleted, "path"));
+        output_result(account, "Deleted account %s.", json_text_at(account, "path"));
         return 0;
 }
 
@@ -414,15 +414,15 @@ static int account_key_add(char *args[], size_t n, Error *e) {
 }
 
 static int account_key_remove(char *args[], size_t n, Error *e) {
-        _cleanup_(json_decrefp) json_t *key = NULL;
+        _cleanup_(json_decrefp) json_t *none = NULL;
         int r;
 
         r = confirm("What logs in with this key is locked out at once.", arg_yes, e);
         if (r >= 0)
-                r = account_key_call(args[0], "DELETE", args[1], NULL, &key, e);
+                r = account_key_call(args[0], "DELETE", args[1], NULL, &none, e);
         if (r < 0)
                 return r;
-        output_result(key, "Removed key %s.", json_text_at(key, "id"));
+        output_result(none, "Removed key %s.", args[1]);
         return 0;
 }
 

@@ -178,7 +178,7 @@ static const Verb verb_tsg_move = {
 };
 
 static int tsg_delete(char *args[], size_t n, Error *e) {
-        _cleanup_(json_decrefp) json_t *tsg = NULL, *before = NULL;
+        _cleanup_(json_decrefp) json_t *tsg = NULL, *none = NULL;
         _cleanup_(buf_done) Buf sentence = {};
         _cleanup_(admin_closep) Admin *a = NULL;
         int r;
@@ -191,10 +191,10 @@ static int tsg_delete(char *args[], size_t n, Error *e) {
         if (r >= 0)
                 r = confirm(buf_str(&sentence), arg_yes, e);
         if (r >= 0)
-                r = change(a, "DELETE", tsg, NULL, &before, e);
+                r = change(a, "DELETE", tsg, NULL, &none, e);
         if (r < 0)
                 return r;
-        output_result(before, "Deleted TSG %s.", json_text_at(before, "path"));
+        output_result(tsg, "Deleted TSG %s.", json_text_at(tsg, "path"));
         return 0;
 }
 

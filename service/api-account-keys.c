@@ -117,19 +117,16 @@ int api_account_key_delete(Request *req, Error *e) {
         KeyEnd end = { .account = req->params[0],
                        .key = req->params[1],
                        .if_match = req->if_match };
-        JsonOut o = JSON_OUT(&req->reply);
-        const AccountKey *k;
         Account a;
         int r;
 
         r = find_account(req, RIGHT_WRITE(ACCOUNTS), &a, e);
         if (r < 0)
                 return r;
-        k = key_of(&a, end.key, e);
-        if (!k)
+        if (!key_of(&a, end.key, e))
                 return -CSIGN_E_NOT_FOUND;
-        write_account_key(&o, k, NULL);
-        return o.r < 0 ? o.r : commit_end(req, &end, a.path, "account.key-remove", e);
+        req->status = 204;
+        return commit_end(req, &end, a.path, "account.key-remove", e);
 }
 
 /* ---- an account's own ---- */

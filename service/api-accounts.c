@@ -385,5 +385,6 @@ int api_account_delete(Request *req, Error *e) {
                                        "state_before", a.enabled ? "enabled" : "disabled", NULL);
         if (r >= 0)
                 r = request_commit(req, delete_account, req, &rec, e);
-        return r < 0 ? r : reply_account(req, &a);
+        req->status = 204;
+        return r;
 }

@@ -123,7 +123,6 @@ static int delete_enrollment(DbConn *c, void *userdata, Error *e) {
 int api_enrollment_delete(Request *req, Error *e) {
         _cleanup_(audit_record_done) AuditRecord rec = {};
         ChangeEvent event = request_event(req, "account.enrollment-remove");
-        JsonOut o = JSON_OUT(&req->reply);
         Account a;
         int r;
 
@@ -133,9 +132,7 @@ int api_enrollment_delete(Request *req, Error *e) {
                                        req->params[1], NULL);
         if (r < 0)
                 return r;
-        json_begin_object(&o, NULL);
-        json_out_str(&o, "id", req->params[1]);
-        json_end_object(&o);
+        req->status = 204;
         return request_commit(req, delete_enrollment, req, &rec, e);
 }
 

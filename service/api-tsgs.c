@@ -285,8 +285,6 @@ int api_tsg_delete(Request *req, Error *e) {
                                        d.tsg.parent, NULL);
         if (r >= 0)
                 r = request_commit(req, delete_tsg, &d, &rec, e);
-        if (r >= 0)
-                r = reply_tsg(req, &d.tsg);
-        req->etag = 0;
+        req->status = 204;
         return r;
 }

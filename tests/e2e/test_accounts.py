@@ -96,7 +96,7 @@ def test_a_second_key_logs_in_beside_the_first_and_the_first_can_go(service, acc
     assert seen["keys"][1]["expires"] < seen["keys"][0]["expires"]
 
     first = account.record["keys"][0]["id"]
-    service.api("DELETE", f"/v1/accounts/{account.id}/keys/{first}", status=200)
+    service.api("DELETE", f"/v1/accounts/{account.id}/keys/{first}", status=204)
     check_out_within_effect(account, "credential")
     assert account.token()[0] == 401
     assert sign(other)[0] == 201
@@ -204,7 +204,7 @@ def test_rotation_does_not_lengthen_a_keys_validity(service, tmp_path):
 
 def test_a_deleted_account_is_out_and_the_log_still_tells_of_it(service, account):
     assert sign(account)[0] == 201
-    service.api("DELETE", f"/v1/accounts/{account.id}", status=200)
+    service.api("DELETE", f"/v1/accounts/{account.id}", status=204)
     check_out_within_effect(account, "credential")
     assert account.token()[0] == 401
     assert service.api("GET", f"/v1/accounts/{account.id}")[0] == 404
@@ -403,7 +403,7 @@ def test_all_bad_codes_get_the_same_answer(service, empty, tmp_path):
     """Unknown, of no form, wrong and removed: nobody learns which."""
     machine = Machine(service, tmp_path)
     right, removed = new_code(service, empty)["code"], new_code(service, empty)
-    service.api("DELETE", f"/v1/accounts/{empty['id']}/enrollments/{removed['id']}", status=200)
+    service.api("DELETE", f"/v1/accounts/{empty['id']}/enrollments/{removed['id']}", status=204)
     wrong = right[:-1] + ("a" if right[-1] != "a" else "b")
     answers = set()
     for code in ("enr_" + "a" * 26 + "." + "a" * 26, "x", right.upper(), wrong, removed["code"]):
