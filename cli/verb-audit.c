@@ -11,6 +11,7 @@
 #include "cli/ask-service.h"
 #include "cli/chain.h"
 #include "cli/cli.h"
+#include "cli/find.h"
 #include "cli/output.h"
 #include "lib/http.h"
 
@@ -158,6 +159,21 @@ static int audit_collect(Admin *a, uint64_t after, uint64_t last, json_t *all, E
         return 0;
 }
 
+/* Filters are by ids; the buffers keep them. */
+static int names_to_ids(Admin *a, Buf *key_id, Buf *principal_id, Error *e) {
+        int r = 0;
+
+        if (arg_key) {
+                r = admin_key_id(a, arg_key, key_id, e);
+                arg_key = buf_str(key_id);
+        }
+        if (r >= 0 && arg_principal) {
+                r = find_principal(a, arg_principal, principal_id, e);
+                arg_principal = buf_str(principal_id);
+        }
+        return r;
+}
+
 static int audit_list(char *args[], size_t n, Error *e) {
         /* clang-format off */
         static const Column columns[] = {
@@ -174,17 +190,14 @@ static int audit_list(char *args[], size_t n, Error *e) {
         /* clang-format on */
         _cleanup_(admin_closep) Admin *a = NULL;
         _cleanup_(json_decrefp) json_t *records = json_array();
-        _cleanup_(buf_done) Buf key_id = {};
+        _cleanup_(buf_done) Buf key_id = {}, principal_id = {};
         uint64_t after = 0, last = arg_last;
         Anchor head = {};
         int r;
 
         r = admin_open(&a, e);
-        if (r >= 0 && arg_key) {
-                r = admin_key_id(a, arg_key, &key_id, e);
-                if (r >= 0)
-                        arg_key = buf_str(&key_id);
-        }
+        if (r >= 0)
+                r = names_to_ids(a, &key_id, &principal_id, e);
         if (r >= 0)
                 r = audit_head(a, &head, e);
         if (r < 0)
@@ -206,7 +219,7 @@ static const Option audit_list_options[] = {
           OPTION_NUMBER },
         { "all", NULL, "all records", &arg_all, OPTION_SWITCH },
         { "key", "PATH|ID", "only what was done with this key", &arg_key },
-        { "principal", "ID", "only what this account or user did", &arg_principal },
+        { "principal", "PATH|ID", "only what this account or user did", &arg_principal },
         { "tsg", "PATH", "only what belongs to this TSG and below", &arg_tsg },
         { "kind", "KIND", "only such records: sign, key.change ...", &arg_kind },
         { "result", "RESULT", "allowed, refused, or an error's name", &arg_result },

@@ -54,6 +54,27 @@ static int role_create(char *args[], size_t n, Error *e) {
         return 0;
 }
 
+static int role_change(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:{}}", "pages"), *row = NULL;
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(buf_done) Buf id = {}, path = {};
+        int r;
+
+        r = read_pages(args + 1, n - 1, json_object_get(body, "pages"), e);
+        if (r >= 0)
+                r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_role(a, args[0], &id, e);
+        if (r >= 0)
+                r = admin_path(&path, "/v1/roles/%s", buf_str(&id));
+        if (r >= 0)
+                r = admin_call(a, "PATCH", buf_str(&path), body, &row, e);
+        if (r < 0)
+                return r;
+        output_result(row, "Changed role %s, for all who have it.", json_text_at(row, "path"));
+        return 0;
+}
+
 static int role_list(char *args[], size_t n, Error *e) {
         static const Column columns[] = {
                 { "ROLE", "path" },
@@ -191,7 +212,13 @@ static const Option principal_options[] = {
                                    __VA_ARGS__ }
 
 VERB(verb_role_create, "role create", "PATH PAGE:ACCESS...", "makes a role for a TSG and below",
-     "csign role create acme/certifier keys:view certificates:write", 2, 9, role_create);
+     "csign role create acme/certifier keys:view certificates:write\n"
+     "  # pages: tsgs keys accounts people projects certificates audit settings\n"
+     "  # access: view or write; a page that is not named: none",
+     2, 9, role_create);
+VERB(verb_role_change, "role change", "PATH|ID PAGE:ACCESS...",
+     "gives it other pages, and no others",
+     "csign role change acme/certifier keys:view certificates:view", 2, 9, role_change);
 VERB(verb_role_list, "role list", "", "the roles that you see, and what they give",
      "csign role list", 0, 0, role_list);
 VERB(verb_role_delete, "role delete", "PATH|ID", "deletes a role that nobody has",
@@ -207,9 +234,9 @@ const Verb verb_role = {
         .name = "role",
         .args = "grant|revoke|list|...",
         .help = "who may administer what",
-        .verbs = (const Verb *const[]){ &verb_role_create, &verb_role_list, &verb_role_delete,
-                                        &verb_role_grant, &verb_role_revoke, &verb_role_bindings,
-                                        NULL },
+        .verbs = (const Verb *const[]){ &verb_role_create, &verb_role_change, &verb_role_list,
+                                        &verb_role_delete, &verb_role_grant, &verb_role_revoke,
+                                        &verb_role_bindings, NULL },
 };
 
 /* ---- access ---- */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* csign tsg: the tree of tenant security groups. */
 
+#include <string.h>
+
 #include "cli/ask-service.h"
 #include "cli/cli.h"
 #include "cli/confirm.h"
 #include "cli/output.h"
 #include "lib/id.h"
 
+static const char *arg_duties;
 static bool arg_yes;
 
 static int tsg_create(char *args[], size_t n, Error *e) {
@@ -214,10 +217,87 @@ static const Verb verb_tsg_delete = {
         .run = tsg_delete,
 };
 
+/* {} when nothing is to change. */
+static int read_duties(json_t *body, Error *e) {
+        static const struct {
+                const char *word;
+                bool inherit, on;
+        } words[] = { { "on", .on = true }, { "off" }, { "inherit", .inherit = true } };
+
+        for (size_t i = 0; arg_duties && i < ELEMENTSOF(words); i++)
+                if (strcmp(arg_duties, words[i].word) == 0)
+                        return json_object_set_new(body, "separation_of_duties",
+                                                   words[i].inherit ? json_null()
+                                                                    : json_boolean(words[i].on));
+        return arg_duties ? error_set(e, -CSIGN_E_BAD_REQUEST,
+                                      "--separation-of-duties is on, off or inherit")
+                          : 0;
+}
+
+static const char *duties_word(const json_t *settings) {
+        const json_t *v = json_object_get(settings, "separation_of_duties");
+
+        return json_is_true(v) ? "on" : json_is_false(v) ? "off" : "inherited";
+}
+
+static void show_settings(json_t *settings) {
+        static const Column fields[] = {
+                { "TSG", "path" },
+                { "Separation of duties", "is" },
+                { "In effect", "holds" },
+        };
+
+        (void) json_object_set_new(settings, "is", json_string(duties_word(settings)));
+        (void) json_object_set_new(
+                settings, "holds",
+                json_string(duties_word(json_object_get(settings, "effective"))));
+        output_object(settings, fields, ELEMENTSOF(fields));
+}
+
+static int tsg_settings(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *tsg = NULL, *body = json_object(), *settings = NULL;
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(buf_done) Buf path = {};
+        int r;
+
+        r = read_duties(body, e);
+        if (r >= 0)
+                r = admin_open(&a, e);
+        if (r >= 0)
+                r = find_tsg(a, args[0], &tsg, e);
+        if (r >= 0)
+                r = admin_path(&path, "/v1/tsgs/%s/settings", json_text_at(tsg, "id"));
+        if (r >= 0)
+                r = arg_duties ? admin_call(a, "PATCH", buf_str(&path), body, &settings, e)
+                               : admin_call(a, "GET", buf_str(&path), NULL, &settings, e);
+        if (r < 0)
+                return r;
+        (void) json_object_set(settings, "path", json_object_get(tsg, "path"));
+        show_settings(settings);
+        return 0;
+}
+
+static const Option tsg_settings_options[] = {
+        { "separation-of-duties", "WORD", "on, off, or inherit: as above it", &arg_duties },
+};
+
+static const Verb verb_tsg_settings = {
+        .name = "tsg settings",
+        .args = "PATH|ID",
+        .help = "shows or changes whether administrators may sign",
+        .example = "csign tsg settings acme/mobile --separation-of-duties off",
+        OPTIONS(tsg_settings_options),
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = tsg_settings,
+};
+
 const Verb verb_tsg = {
         .name = "tsg",
         .args = "create|list|move...",
         .help = "the tree of tenant security groups",
         .verbs = (const Verb *const[]){ &verb_tsg_create, &verb_tsg_list, &verb_tsg_show,
-                                        &verb_tsg_rename, &verb_tsg_move, &verb_tsg_delete, NULL },
+                                        &verb_tsg_rename, &verb_tsg_move, &verb_tsg_settings,
+                                        &verb_tsg_delete, NULL },
 };

@@ -5,13 +5,14 @@
 
 #include "cli/ask-service.h"
 #include "cli/cli.h"
+#include "cli/find.h"
 #include "cli/output.h"
 #include "lib/http.h"
 
 static const char *arg_key, *arg_account, *arg_from, *arg_to;
 
 static int usage_path(Admin *a, Buf *ret, Error *e) {
-        _cleanup_(buf_done) Buf key_id = {};
+        _cleanup_(buf_done) Buf key_id = {}, account_id = {};
         int r = 0;
 
         if (arg_key)
@@ -21,7 +22,9 @@ static int usage_path(Admin *a, Buf *ret, Error *e) {
         if (r >= 0 && arg_key)
                 r = admin_path(ret, "?key=%s", buf_str(&key_id));
         if (r >= 0 && arg_account)
-                r = admin_path(ret, arg_key ? "&account=%s" : "?account=%s", arg_account);
+                r = find_id(a, &kind_account, arg_account, &account_id, e);
+        if (r >= 0 && arg_account)
+                r = admin_path(ret, arg_key ? "&account=%s" : "?account=%s", buf_str(&account_id));
         if (r >= 0 && arg_from)
                 r = admin_path(ret, strchr(buf_str(ret), '?') ? "&from=%s" : "?from=%s", arg_from);
         if (r >= 0 && arg_to)
@@ -70,7 +73,7 @@ static int usage_run(char *args[], size_t n, Error *e) {
 
 static const Option usage_options[] = {
         { "key", "PATH|ID", "only of this key", &arg_key },
-        { "account", "ID", "only by this account, acc_...", &arg_account },
+        { "account", "PATH|ID", "only by this account", &arg_account },
         { "from", "DAY", "not before 2026-11-21", &arg_from },
         { "to", "DAY", "not after that day", &arg_to },
 };

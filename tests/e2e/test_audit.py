@@ -169,7 +169,7 @@ def test_usage_is_counted(log, tmp_path):
     assert log.api("GET", f"/v1/usage?key={key['id']}", status=200, bearer=other)["usage"] == []
     client.close()
 
-    shown = text(log.csign("usage", "--key", key["path"], "--from", today).stdout)
+    shown = text(log.csign("usage", "--key", key["path"], "--account", "acme/mobile/counted", "--from", today).stdout)
     assert re.search(rf"{today}\s+{key['path']}\s+acme/mobile/counted\s+5\s+1", shown)
 
 
@@ -272,5 +272,8 @@ def test_csign_lists_by_filter(log, ci):
     listed = json.loads(log.csign("audit", "list", "--key", key["path"], "--kind", "sign", "--result", "allowed", "--tsg", "acme",
                                   "--principal", account_of(ci), "--from", "2020-01-01T00:00:00Z", "--json").stdout)
     assert [r["entry"]["key"]["id"] for r in listed] == [key["id"]]
+    named = json.loads(log.csign("audit", "list", "--key", key["path"], "--principal", "acme/mobile/ci", "--json").stdout)
+    assert [r["entry"]["kind"] for r in named] == ["sign"]
+    assert log.csign("audit", "list", "--principal", "acme/mobile/nobody", check=False).returncode == 4
     assert len(json.loads(log.csign("audit", "list", "--last", "3", "--json").stdout)) == 3
     assert len(json.loads(log.csign("audit", "list", "--kind", "sign", "--last", "1", "--json").stdout)) == 1

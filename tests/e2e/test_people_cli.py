@@ -44,10 +44,20 @@ def test_people_are_administered_from_the_shell(stack, tmp_path):
 
     run("role", "create", role, "keys:view", "certificates:write")
     assert role in run("role", "list")
+    run("role", "change", role, "keys:view", "projects:write")
+    (changed,) = [r for r in json.loads(run("role", "list", "--json")) if r["path"] == role]
+    assert changed["pages"]["projects"] == "write" and changed["pages"]["certificates"] == "none"
     run("role", "grant", role, alice, "acme/mobile")
     (binding,) = json.loads(run("role", "bindings", "--principal", alice, "--json"))
     rows = {r["principal"]["path"]: r for r in json.loads(run("access", key, "--json"))}
     assert rows[alice]["sign"]["rule"] == "separation-of-duties" and rows[alice]["administer"] == "view"
+    assert "inherited" in run("tsg", "settings", "acme/mobile")
+    run("tsg", "settings", "acme/mobile", "--separation-of-duties", "maybe", status=2)
+    assert "off" in run("tsg", "settings", "acme/mobile", "--separation-of-duties", "off")
+    rows = {r["principal"]["path"]: r for r in json.loads(run("access", key, "--json"))}
+    assert rows[alice]["sign"]["allowed"]
+    settings = json.loads(run("tsg", "settings", "acme/mobile", "--separation-of-duties", "inherit", "--json"))
+    assert settings["separation_of_duties"] is None and settings["effective"] == {"separation_of_duties": True}
     run("role", "revoke", binding["id"])
     run("role", "delete", role, "--yes")
 
