@@ -8,11 +8,12 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 import yaml
 from peer import Peer
-from stack import ROOT, Daemon, base_env, libasan, text, tool, wait_until
+from stack import Daemon, ROOT, base_env, libasan, temp_folder, text, tool, wait_until
 
 RELEASE = "acme/mobile/release"
 
@@ -27,8 +28,8 @@ class Job:
     """A CI job: a folder, an account, an environment that has nothing but what a container has."""
 
     def __init__(self, stack, folder):
-        self.stack, self.folder, self.tmp = stack, folder, folder / "t"
-        self.tmp.mkdir()
+        self.stack, self.folder = stack, folder
+        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="csign-", dir=temp_folder()))  # a socket's path is short
         self.key = folder / "ci.key"
         self.account = f"acme/mobile/job-{os.urandom(4).hex()}"
         made = json.loads(stack.csign("account", "create", self.account, "--key-out", self.key, "--json").stdout)
@@ -69,6 +70,7 @@ def job(stack, tmp_path):
     j = Job(stack, tmp_path)
     yield j
     j.leaves_nothing()
+    j.tmp.rmdir()
 
 
 def sidecar_of(job):

@@ -269,7 +269,7 @@ def test_reply_lost_and_the_service_gone(wire):
     wire.proxy.lose(1)
     begin = time.monotonic()
     failed(wire.run(wire.dgst(wire.reference, wire.file)), f"localhost:{wire.proxy.port}")
-    assert time.monotonic() - begin > TIMEOUT - 1.5
+    assert time.monotonic() - begin > TIMEOUT / 2 - 0.5  # after that a call waits for no other's try
     assert len(wire.signed()) == 2  # the one before, and this one: nobody got it
 
 
