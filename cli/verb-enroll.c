@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* csign enroll: makes an account's key on this machine, registers its public half by a code, and
- * ends with a sidecar that is logged in. */
+/* csign enroll: makes an account's key on this machine, or takes one that is there or in a TPM,
+ * registers its public half by a code, and ends with a sidecar that is logged in. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,11 +12,11 @@
 #include "cli/grant.h"
 #include "cli/output.h"
 #include "cli/pair.h"
+#include "lib/credential.h"
 #include "lib/ossl.h"
 
 static const char *arg_enroll_service, *arg_enroll_ca, *arg_code, *arg_enroll_for,
-        *arg_enroll_config;
-static const char *arg_enroll_algorithm = "P-256";
+        *arg_enroll_config, *arg_enroll_key, *arg_enroll_provider, *arg_enroll_algorithm;
 
 /* A trailing slash is no part of the issuer. */
 static int normal_service(const char *url, Buf *ret) {
@@ -26,14 +27,58 @@ static int normal_service(const char *url, Buf *ret) {
         return buf_append(ret, url, len);
 }
 
+static int check_arguments(Error *e) {
+        if (arg_enroll_key && arg_enroll_algorithm)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "--algorithm is of a key that is made here: without --key");
+        if (arg_enroll_provider && !arg_enroll_key)
+                return error_set(e, -CSIGN_E_BAD_REQUEST,
+                                 "--key-provider wants the --key that it has");
+        return 0;
+}
+
+/* A key that is there: the sidecar gets it as csign login would give it. */
+static int take_key(Grant *g, EVP_PKEY **ret, Error *e) {
+        _cleanup_(credential_freep) Credential *c = NULL;
+        char path[PATH_MAX];
+        int r;
+
+        r = grant_take_key(g, arg_enroll_key, arg_enroll_provider, e);
+        if (r < 0)
+                return r;
+        if (!g->key_uri && !realpath(arg_enroll_key, path))
+                return error_set(e, -errno, "cannot resolve %s: %s", arg_enroll_key,
+                                 strerror(errno));
+        r = credential_load(&c, g->key_uri ?: path, arg_enroll_provider, "csign enroll", e);
+        if (r < 0)
+                return r;
+        if (EVP_PKEY_up_ref(c->key) != 1)
+                return -ENOMEM;
+        *ret = c->key;
+        return 0;
+}
+
+static int find_key(Grant *g, EVP_PKEY **ret, Error *e) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        int r;
+
+        if (arg_enroll_key)
+                return take_key(g, ret, e);
+        r = pair_generate(arg_enroll_algorithm ?: "P-256", &key, e);
+        if (r >= 0)
+                r = pair_private(key, &g->files[GRANT_KEY].after, e);
+        if (r < 0)
+                return r;
+        *ret = TAKE(key);
+        return 0;
+}
+
 /* The key is in its file before the code is used up: a key that is registered and lost would cost
  * another code. */
 static int register_key(Grant *g, const char *service, EVP_PKEY *key, json_t **ret, Error *e) {
         int r;
 
-        r = pair_private(key, &g->files[GRANT_KEY].after, e);
-        if (r >= 0)
-                r = grant_describe(g, service, "", arg_enroll_ca, e);
+        r = grant_describe(g, service, "", arg_enroll_ca, e);
         if (r >= 0)
                 r = grant_write(g, GRANT_KEY, e);
         if (r >= 0)
@@ -64,7 +109,7 @@ static int enroll(Grant *g, const char *service, SidecarClient *sidecar, Error *
         const char *client_id;
         int r;
 
-        r = pair_generate(arg_enroll_algorithm, &key, e);
+        r = find_key(g, &key, e);
         if (r >= 0)
                 r = register_key(g, service, key, &answer, e);
         if (r < 0)
@@ -85,7 +130,9 @@ static int enroll_run(char *args[], size_t n, Error *e) {
         _cleanup_(grant_done) Grant g = {};
         int r;
 
-        r = normal_service(arg_enroll_service, &service);
+        r = check_arguments(e);
+        if (r >= 0)
+                r = normal_service(arg_enroll_service, &service);
         if (r >= 0)
                 r = grant_open(&g, arg_enroll_for, arg_enroll_config, e);
         if (r >= 0)
@@ -99,6 +146,8 @@ static const Option enroll_options[] = {
         { "code", "CODE", "from csign account enroll; good once", &arg_code, .required = true },
         { "ca", "FILE", "the service's CA certificates (default: the system's)", &arg_enroll_ca },
         { "algorithm", "NAME", "P-256 (default) P-384 RSA-3072 RSA-4096 Ed25519", &arg_enroll_algorithm },
+        { "key", "FILE", "a private key that is there, or a provider's URI: not a new one", &arg_enroll_key },
+        { "key-provider", "NAME", "OpenSSL's provider for that key, such as tpm2", &arg_enroll_provider },
         { "for", "WHICH", "user or machine (default: machine for root)", &arg_enroll_for },
         { "config", "DIR", "the sidecar's folder, if it has another", &arg_enroll_config },
         /* clang-format on */
@@ -109,7 +158,9 @@ const Verb verb_enroll = {
         .args = "--service URL ...",
         .help = "logs the sidecar in by a code, with a new key",
         .example = "csign enroll --service https://sign.example.com:8443 --ca ca.pem \\\n"
-                   "      --code enr_...",
+                   "      --code enr_...\n"
+                   "  csign enroll --service https://sign.example.com:8443 --code enr_... \\\n"
+                   "      --key handle:0x81000001 --key-provider tpm2",
         OPTIONS(enroll_options),
         .flags = VERB_SIDECAR | VERB_JSON,
         .run = enroll_run,

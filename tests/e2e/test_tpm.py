@@ -76,6 +76,25 @@ def test_a_key_that_is_only_in_the_tpm_logs_in_and_signs(stack, tpm, sidecar, tm
     assert status["credential"] == URI and status["last-error"] == ""
 
 
+def test_a_key_of_the_tpm_is_enrolled_by_a_code(stack, tpm, sidecar, tmp_path):
+    def enroll(*more, **options):
+        code = text(stack.csign("account", "enroll", name).stdout).strip()
+        return stack.csign("enroll", "--service", stack.url, "--ca", stack.ca, "--code", code, "--config", sidecar.config,
+                           *more, env=stack.environment(sidecar) | tpm.environment(), **options)
+
+    name = f"acme/mobile/{some_name('tpm')}"
+    tpm.persistent_key(HANDLE)
+    for more, words in ((["--key-provider", "tpm2"], "wants the --key"),
+                        (["--key", URI, "--key-provider", "tpm2", "--algorithm", "P-256"], "without --key"),
+                        (["--key", "handle:0x81000077", "--key-provider", "tpm2"], "holds no private key")):
+        done = enroll(*more, check=False)
+        assert done.returncode != 0 and words in text(done.stderr), text(done.stderr)
+        assert not list(sidecar.config.iterdir())
+    assert name in text(enroll("--key", URI, "--key-provider", "tpm2").stdout)
+    assert sorted(p.name for p in sidecar.config.iterdir()) == ["service-ca.pem", "sidecar.conf"]
+    sign_and_verify(stack, sidecar, tmp_path)
+
+
 def test_threads_take_turns_at_the_tpm(stack, tpm, sidecar, tmp_path):
     """Each new connection is a handshake with the key; each Reload opens it again and takes a token with it."""
     made = account(stack, tpm.persistent_key(HANDLE))
