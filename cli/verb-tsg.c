@@ -240,17 +240,20 @@ static const char *duties_word(const json_t *settings) {
         return json_is_true(v) ? "on" : json_is_false(v) ? "off" : "inherited";
 }
 
-static void show_settings(json_t *settings) {
+static void show_settings(json_t *settings, const json_t *tsg) {
         static const Column fields[] = {
                 { "TSG", "path" },
                 { "Separation of duties", "is" },
                 { "In effect", "holds" },
         };
 
-        (void) json_object_set_new(settings, "is", json_string(duties_word(settings)));
-        (void) json_object_set_new(
-                settings, "holds",
-                json_string(duties_word(json_object_get(settings, "effective"))));
+        if (!arg_json) {
+                const json_t *effective = json_object_get(settings, "effective");
+
+                (void) json_object_set(settings, "path", json_object_get(tsg, "path"));
+                (void) json_object_set_new(settings, "is", json_string(duties_word(settings)));
+                (void) json_object_set_new(settings, "holds", json_string(duties_word(effective)));
+        }
         output_object(settings, fields, ELEMENTSOF(fields));
 }
 
@@ -272,8 +275,7 @@ static int tsg_settings(char *args[], size_t n, Error *e) {
                                : admin_call(a, "GET", buf_str(&path), NULL, &settings, e);
         if (r < 0)
                 return r;
-        (void) json_object_set(settings, "path", json_object_get(tsg, "path"));
-        show_settings(settings);
+        show_settings(settings, tsg);
         return 0;
 }
 

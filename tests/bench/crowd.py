@@ -14,6 +14,11 @@ BRANCHES = 3
 ROOTS = 4  # 4 trees of 3 branches: the first 10,000 in order of depth reach depth 8
 
 
+def ident(kind, i):
+    """One that the service takes for its own, in cursors for example."""
+    return f"{kind}_crowd" + f"{i:021d}".translate(str.maketrans("0123456789", "abcdefghij"))
+
+
 class Crowd:
     """with Crowd(path) as c: c.tsgs(10000); c.keys(100000); ...  The service must not run."""
 
@@ -61,11 +66,11 @@ class Crowd:
         rows, closure = [], []
         for i in range(n):
             parent, name, path, above = self._place(i, top)
-            ident = f"tsg_crowd{i:017d}"
-            self.places.append((ident, path, above))
+            tsg = ident("tsg", i)
+            self.places.append((tsg, path, above))
             self.depth = max(self.depth, len(above))
-            rows.append({"id": ident, "parent": parent, "name": name, "path": path})
-            closure += [(a, ident, len(above) - d) for d, a in enumerate(above)] + [(ident, ident, 0)]
+            rows.append({"id": tsg, "parent": parent, "name": name, "path": path})
+            closure += [(a, tsg, len(above) - d) for d, a in enumerate(above)] + [(tsg, tsg, 0)]
         self.copies("tsgs", "parent IS NOT NULL", rows)
         self.db.executemany("INSERT INTO tsg_closure (ancestor, descendant, depth) VALUES (?, ?, ?)", closure)
 
@@ -73,7 +78,7 @@ class Crowd:
         """(number, id, TSG's id, name, path)"""
         for i in range(n):
             tsg, path, _ = self.places[i % len(self.places)]
-            yield i, f"{kind}_crowd{i:017d}", tsg, f"{kind}{i}", f"{path}/{kind}{i}"
+            yield i, ident(kind, i), tsg, f"{kind}{i}", f"{path}/{kind}{i}"
 
     def keys(self, n, like):
         original = self.db.execute("SELECT id FROM keys WHERE path = ?", (like,)).fetchone()[0]
@@ -83,20 +88,20 @@ class Crowd:
         self.copies("key_versions", f"key_id = '{original}' AND version = 1", ({"key_id": r[1]} for r in rows))
         self.copies("use_by_day", f"key_id = '{original}'", ({"key_id": r[1]} for r in rows))
         self.copies("certificates", f"key_id = '{original}'",
-                    ({"id": f"crt_crowd{i:017d}", "key_id": k, "serial": f"{i:040x}"} for i, k, *_ in rows))
+                    ({"id": ident("crt", i), "key_id": k, "serial": f"{i:040x}"} for i, k, *_ in rows))
 
     def accounts(self, n):
         rows = list(self._spread(n, "acc"))
         self.copies("accounts", "1", ({"id": a, "tsg": t, "name": name, "path": path} for _, a, t, name, path in rows))
-        self.copies("account_keys", "1", ({"id": f"ack_crowd{i:017d}", "account": a,
+        self.copies("account_keys", "1", ({"id": ident("ack", i), "account": a,
                                            "thumbprint": hashlib.sha256(a.encode()).digest()} for i, a, *_ in rows))
 
     # ---- the log ----
 
     def _records(self, n, entry, number, previous):
         for i in range(number + 1, number + n + 1):
-            entry["request_id"] = f"req_crowd{i:017d}"
-            entry["key"]["id"] = f"key_crowd{i % 100000:017d}"
+            entry["request_id"] = ident("req", i)
+            entry["key"]["id"] = ident("key", i % 100000)
             text = json.dumps(entry, separators=(",", ":"))
             digest = hashlib.sha256(previous + text.encode()).digest()
             yield {"number": i, "previous": previous, "hash": digest, "entry": text,

@@ -3,11 +3,15 @@
 
 import hashlib
 import json
+import sys
 import uuid
 
 import pytest
 from account import Account
-from stack import Stack
+from stack import ROOT, SERVICE_UID, Stack
+
+sys.path.insert(0, str(ROOT / "tests/bench"))
+import crowd  # noqa: E402
 
 DIGEST = hashlib.sha256(b"the file").digest()
 BUILTIN = ["owner", "key-manager", "account-manager", "auditor", "viewer"]
@@ -156,6 +160,37 @@ def test_an_auditor_of_what_is_below_names_no_tsg(service, someone):
     body = check(ask(who, "GET", "/v1/audit/records"), 400, "BadRequest")
     assert "'acme/mobile', 'acme/web'" in body["detail"]
     check(ask(who, "GET", "/v1/audit/records?tsg=acme/mobile"), 200)
+
+
+def test_of_many_keys_and_of_few_the_same_is_listed(fresh_stack, tmp_path):
+    """In scopes with more than 2000 keys another way is taken to certificates and use (service/tsg.c)."""
+    stack = fresh_stack(sidecar=False)
+    ci, key = Account(stack, "acme/mobile/ci-2", tmp_path).login(), stack.keys["acme/mobile/release"]
+    assert ci.sign(key["id"], DIGEST)[0] == 201
+    stack.service.stop()
+    with crowd.Crowd(stack.state / "csign.db") as c:
+        c.tsgs(10)
+        c.keys(2100, key["path"])
+    if stack.root:
+        crowd.take_over(stack.state / "csign.db", SERVICE_UID)
+    stack.service.start()
+
+    def everything(what, bearer, query=""):
+        rows, cursor = [], ""
+        while True:
+            page = stack.api("GET", f"/v1/{what}?limit=200&cursor={cursor}{query}", status=200, bearer=bearer)
+            rows, cursor = rows + page[what], page["next_cursor"]
+            if not cursor:
+                return [(row.get("not_after", ""), row.get("id", row["key"]), row["key_path"]) for row in rows]
+
+    few = "big2"
+    user = stack.api("POST", "/v1/users", {"path": f"{few}/few"}, status=201)["id"]
+    stack.api("POST", "/v1/bindings", {"role": "viewer", "principal": user, "tsg": few}, status=201)
+    bearer = stack.api("POST", f"/v1/users/{user}/api-keys", {"name": "few"}, status=201)["api_key"]
+    for what, query in (("certificates", ""), ("certificates", "&expires_within=36500"), ("usage", "")):
+        many, narrow = everything(what, stack.api_key, query), everything(what, bearer, query)
+        assert len(many) > 2100 and many == sorted(many) and len(many) == len(set(many))
+        assert narrow == [row for row in many if row[2].startswith(f"{few}/")] and len(narrow) >= 210
 
 
 def test_names_that_share_a_beginning_do_not_mix(service, someone):
