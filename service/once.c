@@ -12,10 +12,14 @@
 #include "service/route.h"
 
 static void name_request(Request *req) {
+        uint8_t *name = req->idempotency.request;
+
         req->idempotency.principal = req->principal->id;
         req->idempotency.key = req->idempotency_key;
         sha256_2(req->route->pattern, strlen(req->route->pattern), req->body.data, req->body.len,
-                 req->idempotency.request);
+                 name);
+        for (size_t i = 0; i < REQUEST_PARAMS_MAX; i++)
+                sha256_2(name, SHA256_SIZE, req->params[i], strlen(req->params[i]), name);
 }
 
 /* 1: the reply is what was kept. */

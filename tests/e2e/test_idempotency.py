@@ -196,6 +196,19 @@ def test_what_is_made_is_made_once(stack, account, what):
     assert records(stack) == before + 3  # one, and two refusals
 
 
+def test_the_same_for_another_object_is_another_request(stack):
+    """Its answer would be about the first one: nobody would notice that nothing was done."""
+    first, second = (stack.add_key(f"acme/once-{secrets.token_hex(4)}", certificate="none") for _ in range(2))
+    headers = {"Idempotency-Key": f'"{secrets.token_hex(8)}"'}
+    status, _, made = stack.api("POST", f"/v1/keys/{first['id']}/versions", {}, headers=headers)
+    assert status == 201 and made["id"] == first["id"]
+    status, _, problem = stack.api("POST", f"/v1/keys/{second['id']}/versions", {}, headers=headers)
+    assert status == 422 and problem["type"] == "urn:csign:error:IdempotencyMismatch", problem
+    status, again, same = stack.api("POST", f"/v1/keys/{first['id']}/versions", {}, headers=headers)
+    assert (status, same) == (201, made) and again["Idempotency-Replayed"] == "true"
+    assert stack.api("GET", f"/v1/keys/{second['id']}", status=200)["primary_version"] == 1
+
+
 def account_public_key(stack, account):
     pem = stack.plain_openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256").stdout
     return stack.plain_openssl("pkey", "-pubout", input=pem).stdout.decode()

@@ -248,8 +248,6 @@ def expected(caller, right):
         return somewhere(caller, rest)
     if word in ("above", "root"):  # both are "m"
         return expect(caller, rest, "m")
-    if word == "home":
-        return expect(caller, rest, caller.home)
     if word == "top":
         return expect(caller, rest, "")
     if " in " in right:  # two rights
