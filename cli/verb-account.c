@@ -535,6 +535,75 @@ static const Verb verb_account_enroll = {
         .run = account_enroll_code,
 };
 
+/* ---- codes that are open ---- */
+
+static int account_code_call(const char *name, const char *method, const char *code, json_t **ret,
+                             Error *e) {
+        _cleanup_(admin_closep) Admin *a = NULL;
+        _cleanup_(buf_done) Buf id = {}, path = {};
+        int r;
+
+        r = admin_open(&a, e);
+        if (r >= 0)
+                r = account_find_id(a, name, &id, e);
+        if (r >= 0)
+                r = admin_path(&path, "/v1/accounts/%s/enrollments", buf_str(&id));
+        if (r >= 0 && code)
+                r = admin_path(&path, "/%s", code);
+        return r < 0 ? r : admin_call(a, method, buf_str(&path), NULL, ret, e);
+}
+
+static int account_codes(char *args[], size_t n, Error *e) {
+        static const Column columns[] = {
+                { "CODE", "id" },
+                { "CREATED", "created" },
+                { "EXPIRES", "expires" },
+        };
+        _cleanup_(json_decrefp) json_t *all = NULL;
+        int r;
+
+        r = account_code_call(args[0], "GET", NULL, &all, e);
+        if (r < 0)
+                return r;
+        output_list(json_object_get(all, "enrollments"), columns, ELEMENTSOF(columns),
+                    "No code is open.");
+        return 0;
+}
+
+static int account_code_revoke(char *args[], size_t n, Error *e) {
+        _cleanup_(json_decrefp) json_t *none = NULL;
+        int r;
+
+        args[1][strcspn(args[1], ".")] = '\0'; /* the whole code, as it was handed out */
+        r = account_code_call(args[0], "DELETE", args[1], &none, e);
+        if (r < 0)
+                return r;
+        output_result(none, "Revoked code %s.", args[1]);
+        return 0;
+}
+
+static const Verb verb_account_codes = {
+        .name = "account codes",
+        .args = "PATH|ID",
+        .help = "its codes for csign enroll that are open",
+        .example = "csign account codes acme/mobile/ci",
+        .min_args = 1,
+        .max_args = 1,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_codes,
+};
+
+static const Verb verb_account_code_revoke = {
+        .name = "account code-revoke",
+        .args = "PATH|ID CODE",
+        .help = "makes a code worthless, at once",
+        .example = "csign account code-revoke acme/mobile/ci enr_...",
+        .min_args = 2,
+        .max_args = 2,
+        .flags = VERB_ADMIN | VERB_JSON,
+        .run = account_code_revoke,
+};
+
 const Verb verb_account = {
         .name = "account",
         .args = "enroll|create|list|...",
@@ -544,5 +613,6 @@ const Verb verb_account = {
                                         &verb_account_change, &verb_account_enable,
                                         &verb_account_disable, &verb_account_delete,
                                         &verb_account_keys, &verb_account_key_add,
-                                        &verb_account_key_remove, &verb_account_rotate, NULL },
+                                        &verb_account_key_remove, &verb_account_codes,
+                                        &verb_account_code_revoke, &verb_account_rotate, NULL },
 };

@@ -64,6 +64,19 @@ def test_the_code_is_said_alone_to_take_it_along(stack, name):
     assert len(text(done.stdout).strip()) == 57 and "Good once" in text(done.stderr)
 
 
+def test_a_code_in_wrong_hands_is_revoked(stack, empty_sidecar, name):
+    codes = [code_for(stack, name)["code"] for _ in range(2)]
+    ids = [code.partition(".")[0] for code in codes]
+    listed = text(stack.csign("account", "codes", name).stdout)
+    assert all(i in listed for i in ids) and not any(code in listed for code in codes)
+    stack.csign("account", "code-revoke", name, codes[0])
+    stack.csign("account", "code-revoke", name, ids[1])
+    assert "No code is open" in text(stack.csign("account", "codes", name).stderr)
+    assert stack.csign("account", "code-revoke", name, ids[1], check=False).returncode == 4
+    done = enroll(stack, empty_sidecar, codes[0], check=False)
+    assert done.returncode == 7 and b"enrollment-code" in done.stderr and not files_of(empty_sidecar)
+
+
 def test_a_code_that_is_refused_changes_nothing(stack, empty_sidecar, name):
     code = code_for(stack, name)["code"]
     wrong = code[:-1] + ("a" if code[-1] != "a" else "b")
