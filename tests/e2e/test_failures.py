@@ -104,8 +104,8 @@ class Ground:
 
 
 def failed(done, *words):
-    """Not 0, and one line of csign's with these words."""
-    error = text(done.stderr)
+    """Not 0, and one line of csign's with these words.  osslsigncode of Debian 12 tells its errors on stdout."""
+    error = text(done.stderr) + (text(done.stdout) if "osslsigncode" in str(done.args[0]) else "")
     assert done.returncode != 0, f"the status says success\n{error}"
     lines = [line for line in error.splitlines() if "csign" in line and "csign:/" not in line.split(": ")[0]]
     assert len(lines) == 1, f"{len(lines)} lines of csign's\n{error}"

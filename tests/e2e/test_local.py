@@ -22,6 +22,7 @@ ASK = """
 import pathlib, sys, os
 sys.path.insert(0, {here!r})
 os.chdir("/")
+sys.dont_write_bytecode = True
 from peer import DBusError, Peer
 with Peer({socket!r}) as p:
     try:
@@ -33,9 +34,14 @@ with Peer({socket!r}) as p:
 """
 
 
+def here(sidecar):
+    """A folder with peer.py that every user can reach."""
+    return sidecar.stack.shared(pathlib.Path(__file__).parent / "peer.py").parent
+
+
 def ask(sidecar, argv, key=RELEASE, uid=None, scheme="ecdsa", before=(), env=None):
     """Runs a Python that asks the sidecar for one signature; what it printed."""
-    code = ASK.format(here=str(pathlib.Path(__file__).parent), socket=str(sidecar.socket), key=key, scheme=scheme)
+    code = ASK.format(here=str(here(sidecar)), socket=str(sidecar.socket), key=key, scheme=scheme)
     done = subprocess.run([*before, *as_user(uid, [*argv, "-c", code])], capture_output=True, timeout=60, check=True,
                           env=env)
     return text(done.stdout).strip()
@@ -107,7 +113,7 @@ def test_the_record_has_what_the_kernel_says_of_the_caller(stack, machine, folde
 def test_a_secret_on_the_command_line_is_not_recorded(stack, machine, folder):
     sidecar, account = machine(EVERYBODY)
     exe = python(folder)
-    code = ASK.format(here=str(pathlib.Path(__file__).parent), socket=str(sidecar.socket), key=RELEASE, scheme="ecdsa")
+    code = ASK.format(here=str(here(sidecar)), socket=str(sidecar.socket), key=RELEASE, scheme="ecdsa")
     script = folder / "s.py"
     script.write_text(code)
     subprocess.run([exe, script, "--token=hunter2", "--password", "hunter2"], check=True, capture_output=True,

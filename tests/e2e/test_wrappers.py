@@ -301,9 +301,12 @@ def test_a_key_without_certificate(stack, wrapped):
     assert "has no certificate" in wrapped("sbsign", "--key", f"csign://{path}", "b.efi", status=4)
 
 
-def test_the_tool_s_status_is_csign_s(work, wrapped):
-    wrapped("osslsigncode", "sign", "-key", FIRMWARE, "-in", "nothing.exe", "-out", "b.exe", status=1)
+def test_the_tool_s_status_is_csign_s(work, wrapped, fake):
+    wrapped("osslsigncode", "sign", "-key", FIRMWARE, "-in", "nothing.exe", "-out", "b.exe", status=FAILS)
     assert not (work / "b.exe").exists()
+    for status in (1, 42, 255):
+        wrapped("osslsigncode", "sign", "-key", FIRMWARE, "-in", "a.exe", "-out", "b.exe", status=status,
+                more=fake("osslsigncode", f"exit {status}"))
 
 
 def test_a_key_that_may_not_sign(stack, work, wrapped):
