@@ -39,7 +39,7 @@ class Machine:
         self.user, self.machine = self.sidecar("user"), self.sidecar("machine")
 
     def inside(self, *argv):
-        return [tool("nsenter"), "-t", str(self.holder.pid), "-m", "--", *map(str, argv)]
+        return [tool("nsenter"), "-t", str(self.holder.pid), "-m", "-r", "--", *map(str, argv)]
 
     def sidecar(self, grant):
         daemon = Daemon(f"grant-{grant}-{self.folder.name}", self.inside(
