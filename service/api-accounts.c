@@ -163,7 +163,6 @@ static void new_account_done(NewAccount *n) {
 }
 
 static int place_account(Request *req, NewAccount *n, Error *e) {
-        const Principal *p = req->principal;
         char tsg_path[PATH_MAX_LEN];
         Account *a = &n->account;
         Tsg tsg;
@@ -174,11 +173,7 @@ static int place_account(Request *req, NewAccount *n, Error *e) {
                 r = path_split(a->path, tsg_path, a->name, e);
         if (r < 0)
                 return r;
-        r = tsg_by_path(req->service->db, p->tsg, tsg_path, &tsg, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(p, r, "TSG", tsg_path, e);
-        if (r >= 0)
-                r = request_allow(req, RIGHT_WRITE(ACCOUNTS), tsg.id, e);
+        r = request_tsg(req, RIGHT_WRITE(ACCOUNTS), tsg_path, &tsg, e);
         if (r < 0)
                 return r;
 

@@ -99,7 +99,6 @@ static int default_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e)
  * what belongs to no TSG any more too. */
 static int read_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
         const char *path = form_get(&req->query, "tsg");
-        const Principal *p = req->principal;
         char normal[PATH_MAX_LEN];
         int r;
 
@@ -107,13 +106,10 @@ static int read_scope(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {
                 return default_scope(req, f, tsg, e);
         r = request_path(req, "tsg", normal, e);
         if (r >= 0)
-                r = tsg_by_path(req->service->db, p->tsg, normal, tsg, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(p, r, "TSG", normal, e);
-        if (r < 0)
-                return r;
-        f->scope = tsg->parent[0] ? tsg->id : NULL;
-        return request_allow(req, RIGHT_VIEW(AUDIT), tsg->id, e);
+                r = request_tsg(req, RIGHT_VIEW(AUDIT), normal, tsg, e);
+        if (r >= 0)
+                f->scope = tsg->parent[0] ? tsg->id : NULL;
+        return r;
 }
 
 static int read_filter(const Request *req, AuditFilter *f, Tsg *tsg, Error *e) {

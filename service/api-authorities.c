@@ -177,11 +177,7 @@ static int make_new(Request *req, NewAuthorities *n, const char *path, Error *e)
         if (strchr(path, '/') || !path[0])
                 return error_set(e, -CSIGN_E_BAD_REQUEST,
                                  "authorities belong to root TSGs, and '%s' is none", path);
-        r = tsg_by_path(s->db, req->principal->tsg, path, &t, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", path, e);
-        if (r >= 0)
-                r = request_allow(req, RIGHT_WRITE(CERTIFICATES), t.id, e);
+        r = request_tsg(req, RIGHT_WRITE(CERTIFICATES), path, &t, e);
         if (r >= 0)
                 r = ca_create_hierarchy(s->keystore, t.id, t.name, s->config.public_url, &n->h, e);
         if (r < 0)

@@ -203,18 +203,13 @@ static int commit_binding(Grant *g, const char *kind,
 }
 
 static int place_binding(Grant *g, Error *e) {
-        const Principal *p = g->req->principal;
         RoleBinding *b = &g->binding;
         Tsg tsg;
         int r;
 
         r = g->tsg[0] ? path_normalize(g->tsg, b->path, e) : 0;
         if (r >= 0)
-                r = tsg_by_path(g->req->service->db, p->tsg, b->path, &tsg, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(p, r, "TSG", b->path, e);
-        if (r >= 0)
-                r = request_allow(g->req, RIGHT_WRITE(PEOPLE), tsg.id, e);
+                r = request_tsg(g->req, RIGHT_WRITE(PEOPLE), b->path, &tsg, e);
         if (r >= 0 && !role_builtin(g->role) && !id_is_valid(g->role, "role"))
                 r = error_set(e, -CSIGN_E_BAD_REQUEST,
                               "'role' is a built-in role's name or a role's id");

@@ -71,7 +71,7 @@ static int read_place(Request *req, KeyChange *ch, const Key *k, Error *e) {
         if (r >= 0)
                 r = path_split(path, tsg_path, ch->name, e);
         if (r >= 0)
-                r = key_place(req, tsg_path, &ch->tsg, e);
+                r = request_tsg(req, RIGHT_WRITE(KEYS), tsg_path, &ch->tsg, e);
         if (r < 0)
                 return r;
         ch->moves = strcmp(path, k->path) != 0;

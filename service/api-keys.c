@@ -347,15 +347,6 @@ static int check_algorithm(NewKey *n, Error *e) {
                          n->algorithm, names);
 }
 
-int key_place(Request *req, const char *tsg_path, Tsg *ret, Error *e) {
-        int r;
-
-        r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, ret, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
-        return r < 0 ? r : request_allow(req, RIGHT_WRITE(KEYS), ret->id, e);
-}
-
 /* Name, place and algorithm; that the name is free is checked for good when the row is written. */
 static int place_key(Request *req, NewKey *n, Error *e) {
         _cleanup_(key_unrefp) Key *taken = NULL;
@@ -372,9 +363,7 @@ static int place_key(Request *req, NewKey *n, Error *e) {
         if (r < 0)
                 return r;
 
-        r = key_place(req, tsg_path, &tsg, e);
-        if (r >= 0)
-                r = request_allow(req, RIGHT_WRITE(KEYS), tsg.id, e);
+        r = request_tsg(req, RIGHT_WRITE(KEYS), tsg_path, &tsg, e);
         if (r >= 0)
                 r = key_by_path(&req->service->keys, k->path, 0, &taken, e);
         if (r >= 0 && taken)

@@ -15,9 +15,6 @@ int key_find(Request *req, uint32_t version, Key **ret, Error *e);
  * -CSIGN_E_KEY_DESTROYED. */
 int key_find_to_change(Request *req, uint32_t version, Key **ret, Error *e);
 
-/* The TSG where a key is to be, in which the caller may change keys. */
-int key_place(Request *req, const char *tsg_path, Tsg *ret, Error *e);
-
 /* -CSIGN_E_BAD_REQUEST */
 int key_check_fields(const char *description, uint64_t not_before, uint64_t not_after, Error *e);
 

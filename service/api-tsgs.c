@@ -58,11 +58,7 @@ int api_tsg_resolve(Request *req, Error *e) {
                 return error_set(e, -CSIGN_E_BAD_REQUEST, "'path' is missing");
         r = request_path(req, "path", path, e);
         if (r >= 0)
-                r = tsg_by_path(req->service->db, req->principal->tsg, path, &t, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", path, e);
-        if (r >= 0)
-                r = request_allow(req, RIGHT_VIEW(TSGS), t.id, e);
+                r = request_tsg(req, RIGHT_VIEW(TSGS), path, &t, e);
         return r < 0 ? r : reply_tsg(req, &t);
 }
 
@@ -100,28 +96,14 @@ static void new_tsg_done(NewTsg *n) {
 }
 
 static int place_tsg(Request *req, NewTsg *n, Error *e) {
-        char parent_path[PATH_MAX_LEN] = "";
-        const Principal *p = req->principal;
         Tsg *t = &n->tsg, parent;
         int r;
 
-        r = path_normalize(n->path, t->path, e);
-        if (r < 0)
-                return r;
-        n->root = !strchr(t->path, '/');
-        if (n->root)
-                snprintf(t->name, sizeof(t->name), "%.63s", t->path);
-        else
-                r = path_split(t->path, parent_path, t->name, e);
-        if (r >= 0)
-                r = tsg_by_path(req->service->db, p->tsg, parent_path, &parent, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(p, r, "TSG", parent_path, e);
-        if (r >= 0)
-                r = request_allow(req, RIGHT_WRITE(TSGS), parent.id, e);
+        r = request_place(req, RIGHT_WRITE(TSGS), n->path, t->path, t->name, &parent, e);
         if (r < 0)
                 return r;
 
+        n->root = !strchr(t->path, '/');
         snprintf(t->parent, sizeof(t->parent), "%s", parent.id);
         t->created = clock_now();
         t->revision = 1;

@@ -251,17 +251,20 @@ int request_path(const Request *req, const char *name, char buf[static PATH_MAX_
 }
 
 int request_allow(const Request *req, Right right, const char *tsg, Error *e) {
-        Db *db = req->service->db;
         TsgChain chain;
-        DbConn *c;
         int r;
 
-        r = db_acquire(db, &c, e);
-        if (r < 0)
-                return r;
-        r = tsg_chain(c, tsg, &chain, e);
-        db_release(db, c);
+        r = tsg_chain_read(req->service->db, tsg, &chain, e);
         return r < 0 ? r : policy_check_on(req->principal, right, &chain, e);
+}
+
+int request_tsg(const Request *req, Right right, const char *path, Tsg *ret, Error *e) {
+        int r;
+
+        r = tsg_by_path(req->service->db, req->principal->tsg, path, ret, e);
+        if (r == -CSIGN_E_NOT_FOUND)
+                return policy_unreachable(req->principal, r, "TSG", path, e);
+        return r < 0 ? r : request_allow(req, right, ret->id, e);
 }
 
 int request_place(const Request *req, Right right, const char *asked,
@@ -277,11 +280,7 @@ int request_place(const Request *req, Right right, const char *asked,
                 r = path_split(path, tsg_path, name, e);
         else
                 snprintf(name, NAME_MAX_LEN + 1, "%.*s", NAME_MAX_LEN, path);
-        if (r >= 0)
-                r = tsg_by_path(req->service->db, req->principal->tsg, tsg_path, ret_tsg, e);
-        if (r == -CSIGN_E_NOT_FOUND)
-                return policy_unreachable(req->principal, r, "TSG", tsg_path, e);
-        return r < 0 ? r : request_allow(req, right, ret_tsg->id, e);
+        return r < 0 ? r : request_tsg(req, right, tsg_path, ret_tsg, e);
 }
 
 int request_reply_id(Request *req, const char *id) {

@@ -81,6 +81,9 @@ int request_number(const Request *req, const char *name, uint64_t max, uint64_t 
  * right was checked before, but only that the caller has it somewhere. */
 int request_allow(const Request *req, Right right, const char *tsg, Error *e);
 
+/* The TSG at a path, in which the caller must have the right. */
+int request_tsg(const Request *req, Right right, const char *path, Tsg *ret, Error *e);
+
 /* Where something new goes: its path, normalised, and name; and the TSG, where the caller must have
  * the right. */
 int request_place(const Request *req, Right right, const char *asked,

@@ -26,13 +26,6 @@ static int bump(DbConn *c, const Tsg *t, uint64_t if_match, Error *e) {
 
 /* ---- what may not be ---- */
 
-static bool chain_has(const TsgChain *chain, const char *id) {
-        for (size_t i = 0; i < chain->n; i++)
-                if (strcmp(chain->ids[i], id) == 0)
-                        return true;
-        return false;
-}
-
 /* The root TSG is the second of a chain: the first is the top. */
 static int check_root(const TsgMove *m, const TsgChain *from, const TsgChain *to, Error *e) {
         const char *root = from->n > 1 ? from->ids[1] : "", *new_root = to->n > 1 ? to->ids[1] : "";
@@ -75,7 +68,7 @@ static int check_place(DbConn *c, const TsgMove *m, Error *e) {
                 r = tsg_chain(c, m->parent.id, &to, e);
         if (r < 0)
                 return r;
-        if (chain_has(&to, m->before.id))
+        if (tsg_chain_has(&to, m->before.id))
                 return error_set_rule(e, -CSIGN_E_BAD_REQUEST, "tree-cycle",
                                       "TSG '%s' cannot move below itself", m->before.path);
         r = check_root(m, &from, &to, e);

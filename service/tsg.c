@@ -94,6 +94,18 @@ int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e) {
         return 0;
 }
 
+int tsg_chain_read(Db *db, const char *id, TsgChain *ret, Error *e) {
+        DbConn *c;
+        int r;
+
+        r = db_acquire(db, &c, e);
+        if (r < 0)
+                return r;
+        r = tsg_chain(c, id, ret, e);
+        db_release(db, c);
+        return r;
+}
+
 bool tsg_chain_has(const TsgChain *chain, const char *tsg) {
         for (size_t i = 0; i < chain->n; i++)
                 if (strcmp(chain->ids[i], tsg) == 0)

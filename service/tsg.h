@@ -41,6 +41,7 @@ typedef struct TsgChain {
 } TsgChain;
 
 int tsg_chain(DbConn *c, const char *id, TsgChain *ret, Error *e);
+int tsg_chain_read(Db *db, const char *id, TsgChain *ret, Error *e);
 
 /* Whether the TSG is in the chain: then what the chain ends in is the TSG or below it. */
 bool tsg_chain_has(const TsgChain *chain, const char *tsg);

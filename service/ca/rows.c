@@ -84,15 +84,10 @@ int authority_chain(Db *db, const Authority *a, Buf *ret, Error *e) {
 }
 
 int authority_tsg_above(Db *db, const char *tsg, char ret[static ID_MAX], Error *e) {
-        TsgChain chain = {};
-        DbConn *c;
+        TsgChain chain;
         int r;
 
-        r = db_acquire(db, &c, e);
-        if (r < 0)
-                return r;
-        r = tsg_chain(c, tsg, &chain, e);
-        db_release(db, c);
+        r = tsg_chain_read(db, tsg, &chain, e);
         if (r < 0)
                 return r;
         /* The chain begins with the top, and the root TSG is below it. */
